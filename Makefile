@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The short names for what people do here; the build itself is meson.build.
+
+BUILD = build
+PREFIX = /usr/local
+# Rounds of `make soak`, each with new seeds.
+ROUNDS = 1000
+
+.PHONY: all deps check demo bench soak install clean format lint
+
+all: deps $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+deps:
+	@tools/deps.sh build
+
+$(BUILD)/build.ninja: | deps
+	@tools/setup.sh $(BUILD) --prefix=$(PREFIX)
+
+# Everything, in release, asan and tsan builds; ends with "N passed, N failed".
+check:
+	@tools/check.sh
+
+demo: all
+	@tools/deps.sh demo
+	@tools/demo.sh
+
+bench: all
+	@bench/run.sh
+
+soak: all
+	@tools/deps.sh check
+	@tools/setup.sh $(BUILD)
+	meson test -C $(BUILD) --suite model --suite sim --suite stress \
+	    --suite fuzz --repeat $(ROUNDS) --maxfail 1 --print-errorlogs
+
+# As root into PREFIX; DESTDIR as usual.
+install: all
+	@meson configure $(BUILD) -Dprefix=$(PREFIX)
+	meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD)
+
+format:
+	find . -name build -prune -o -name '*.[ch]' -exec clang-format -i {} +
+
+# What a missing tool cannot check is left out (exit code 77).
+lint:
+	@for what in format arrows listed clang; do \
+	    tools/lint.sh $$what || [ $$? -eq 77 ] || exit 1; \
+	done

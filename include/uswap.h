@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * uswap: memory backed by swap space of the program's own.
+ *
+ * A context (uswap_t) is one pager: a budget of memory, some swap space, and
+ * any number of managed regions.  Touching a managed page works like touching
+ * memory; when the budget is used, pages that were not used lately are written
+ * to swap space, and come back when they are touched.
+ *
+ *	uswap_t *u;
+ *	struct uswap_options opt = USWAP_OPTIONS_INIT;
+ *	void *p;
+ *
+ *	opt.ram = 256 << 20;
+ *	if (uswap_open(&opt, &u) != 0 ||
+ *	    uswap_swapon(u, "/var/tmp/a.swap,size=4G") != 0 ||
+ *	    uswap_map(u, (size_t)2 << 30, &p) != 0)
+ *		errx(1, "%s", uswap_error());
+ *	... use p like memory ...
+ *	uswap_unmap(u, p, (size_t)2 << 30);
+ *	uswap_close(u);
+ *
+ * Conventions of every call
+ *	Errors	Functions return 0, or a negative errno value; uswap_error()
+ *		then holds a sentence for people.  Outputs are not touched on
+ *		failure.
+ *	Units	Sizes and addresses are in bytes.  Addresses must be multiples
+ *		of the page size (4096); lengths are rounded up to it.
+ *	Threads	Every call may be made from any thread at any time, except
+ *		uswap_close, which must be the last on its context.
+ *	Signals	No call may be made from a signal handler.
+ *	fork	See uswap_fork_begin.
+ */
+#ifndef USWAP_H
+#define USWAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define USWAP_VERSION "0.1.0"
+
+#ifndef USWAP_API
+#define USWAP_API __attribute__((visibility("default")))
+#endif
+
+typedef struct uswap uswap_t;
+
+/* ---- opening and closing -------------------------------------------------- */
+
+enum {
+	/*
+	 * Use the path for kernels without UFFDIO_MOVE even where the kernel
+	 * has it: pages leave by write-protect, copy and discard.
+	 */
+	USWAP_FORCE_COPY = 1 << 0,
+	/* Say on stderr what is in force at start, and each event of note. */
+	USWAP_VERBOSE = 1 << 1,
+};
+
+struct uswap_options {
+	size_t size; /* sizeof(struct uswap_options), for later versions */
+	/*
+	 * The most memory the managed regions, frames and buffers may occupy,
+	 * in bytes.  At least 16 MiB.  0: half of what is available now.
+	 */
+	uint64_t ram;
+	unsigned flags; /* USWAP_FORCE_COPY, ... */
+	/* Fault handler threads; 0: one for each CPU the caller may run on. */
+	unsigned handlers;
+};
+#define USWAP_OPTIONS_INIT {sizeof(struct uswap_options), 0, 0, 0}
+
+/*
+ * uswap_open(opt, &u): starts a pager: its threads, its userfaultfd and its
+ * buffers, but no swap space.  opt may be NULL for the defaults.
+ *
+ * The pager's descriptors live in a file table of its threads' own: closing
+ * descriptors in the program cannot touch them.  The call does not enter the
+ * C library's allocator except through pthread_create.
+ *
+ * Errors: EINVAL an option is out of range; EPERM userfaultfd is not
+ * permitted (uswap_error() names the command that permits it); ENOSYS the
+ * kernel has no userfaultfd or io_uring; ENOMEM; EAGAIN no threads.
+ */
+USWAP_API int uswap_open(const struct uswap_options *opt, uswap_t **ret);
+
+/*
+ * uswap_close(u): stops the pager and closes its swap space.
+ * Errors: EBUSY while a region is still managed: its pages may be in swap
+ * space only.  Unmap every region first.
+ */
+USWAP_API int uswap_close(uswap_t *u);
+
+/*
+ * uswap_error(): the sentence belonging to the last call of the calling
+ * thread that failed.  Valid until its next call.
+ */
+USWAP_API const char *uswap_error(void);
+
+/* ---- swap space ------------------------------------------------------------ */
+
+/*
+ * uswap_swapon(u, spec): adds swap space.
+ *
+ * spec is "PATH[,size=SIZE][,prio=N]".  A file that does not exist is created
+ * with mode 0600 and needs a size; an existing one must be empty or a swap
+ * file; a block device must carry a swap signature (mkswap).  SIZE takes the
+ * suffixes K, M, G, T.  Devices of higher prio (0..32767) are used first,
+ * those of equal prio in turn.
+ *
+ * The spec "tmp[,size=SIZE][,dir=DIR]" makes an unlinked file in DIR, else in
+ * $TMPDIR or /var/tmp; without a size, half of that file system's free space.
+ *
+ * Errors: EINVAL bad spec or not a swap file; EBUSY in use by another
+ * process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
+ * EACCES, EPERM, ENOENT ... as open(2).
+ */
+USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
+
+/*
+ * uswap_swapon_check(spec): whether uswap_swapon would take the spec now, asked
+ * before there is a pager, so that a full disk is met at the start and not in
+ * the middle.  Opens the swap space as uswap_swapon does, creating and
+ * allocating a named file, and closes it again, leaving the file; a "tmp" spec
+ * is only compared with the free space.  Errors: as uswap_swapon.
+ */
+USWAP_API int uswap_swapon_check(const char *spec);
+
+/* ---- regions ---------------------------------------------------------------- */
+
+/*
+ * uswap_map(u, length, &addr): maps length bytes of zeros, managed.  Costs
+ * address space until touched.  Errors: EINVAL length is 0 or above 16 TiB;
+ * ENOMEM.
+ */
+USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
+
+/*
+ * uswap_manage(u, addr, length): takes over a private anonymous mapping that
+ * the caller made, with its contents.  Pages that are already in memory count
+ * against the budget from now on.  The range must not be managed yet.
+ * Errors: EINVAL not page-aligned, not private anonymous memory; EEXIST a
+ * part of it is managed; ENOMEM.
+ */
+USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
+
+/*
+ * uswap_forget(u, addr, length): ends the management of whatever part of the
+ * range is managed.  Contents that are not in memory are lost: follow it with
+ * munmap(2) or a mapping over it.  uswap_unmap does both.
+ * A range without managed parts is no error.
+ */
+USWAP_API int uswap_forget(uswap_t *u, void *addr, size_t length);
+
+/* uswap_unmap(u, addr, length): uswap_forget, then munmap(2). */
+USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
+
+/*
+ * uswap_remap(u, old, old_len, new_len, flags, new_addr, &addr): mremap(2) for
+ * a range that lies inside one managed region: grows, shrinks or moves it;
+ * contents and swap blocks move without I/O.  flags and new_addr as in
+ * mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED.
+ * Errors: EINVAL, EFAULT the range is not one managed region; ENOMEM.
+ */
+USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
+    size_t new_length, int flags, void *new_addr, void **ret_addr);
+
+/* uswap_is_managed(u, addr, length): 1 if any page of the range is managed. */
+USWAP_API int uswap_is_managed(uswap_t *u, const void *addr, size_t length);
+
+/* ---- advice, wiring, residency ---------------------------------------------- */
+
+enum uswap_advice {
+	USWAP_DONTNEED, /* drop the contents: the range reads as zeros */
+	USWAP_WILLNEED, /* start reading the range in */
+};
+
+/*
+ * uswap_advise(u, addr, length, advice).  Parts that are not managed are left
+ * alone.  USWAP_DONTNEED gives memory and swap blocks back at once.
+ */
+USWAP_API int uswap_advise(uswap_t *u, void *addr, size_t length,
+    enum uswap_advice advice);
+
+/*
+ * uswap_wire(u, addr, length): brings the range in and keeps it in memory
+ * until as many calls of uswap_unwire.  Errors: ENOMEM part of the range is
+ * not managed, or more than half of the budget would be wired; EIO a page
+ * could not be read.
+ */
+USWAP_API int uswap_wire(uswap_t *u, void *addr, size_t length);
+USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
+
+/*
+ * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
+ * range that has none, so that it never meets full swap space before its
+ * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed.
+ */
+USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
+
+/*
+ * uswap_pageout(u, addr, length): writes the range out and frees its memory;
+ * returns when that is done.  Wired pages stay.  Errors: ENOSPC, EIO: some
+ * pages could not be written and stay in memory.
+ */
+USWAP_API int uswap_pageout(uswap_t *u, void *addr, size_t length);
+
+enum {
+	USWAP_MAPPED = 1,   /* the program can touch it without a fault */
+	USWAP_RESIDENT = 2, /* in memory, mapped or not */
+	USWAP_SWAPPED = 4,  /* has a swap block */
+	USWAP_LOST = 8,	    /* could not be read: touching it is SIGBUS */
+};
+
+/*
+ * uswap_residency(u, addr, length, vec): one byte for each page of the range,
+ * the sum of the flags above.  Errors: ENOMEM a part is not managed.
+ */
+USWAP_API int uswap_residency(uswap_t *u, void *addr, size_t length,
+    unsigned char *vec);
+
+/* ---- statistics --------------------------------------------------------------- */
+
+/*
+ * X(name, unit, description): every number, once.  Names are stable; new ones
+ * are added at the end.
+ */
+#define USWAP_STATS(X)                                                         \
+	X(ram_budget, "bytes", "the budget given by ram")                      \
+	X(ram_used, "bytes", "managed memory in use: mapped pages, frames, "   \
+			     "buffers")                                        \
+	X(ram_peak, "bytes", "the highest ram_used so far")                    \
+	X(managed, "bytes", "address space of the managed regions")            \
+	X(swap_total, "bytes", "swap space that can be allocated")             \
+	X(swap_used, "bytes", "swap space in use")                             \
+	X(metadata, "bytes", "the pager's own bookkeeping")                    \
+	X(pages_active, "pages", "mapped into the program")                    \
+	X(pages_inactive, "pages", "in memory, out of the program")            \
+	X(pages_wired, "pages", "mapped and not to be paged out")              \
+	X(faults, "events", "faults received")                                 \
+	X(faults_zero, "events", "faults answered with zeros")                 \
+	X(faults_soft, "events", "faults on pages that were still in memory")  \
+	X(faults_disk, "events", "faults that read swap space")                \
+	X(pages_in, "pages", "read from swap space")                           \
+	X(pages_ahead, "pages", "of these, read before they were asked for")   \
+	X(pages_out, "pages", "written to swap space")                         \
+	X(pages_zero, "pages", "filled with zeros for the program")            \
+	X(clean_drops, "pages", "left memory without I/O: unchanged")          \
+	X(zero_drops, "pages", "left memory without I/O or block: all zeros")  \
+	X(swap_reads, "requests", "read requests to swap devices")             \
+	X(swap_writes, "requests", "write requests to swap devices")           \
+	X(read_errors, "events", "failed or unverifiable reads")               \
+	X(write_errors, "events", "failed writes")                             \
+	X(blocks_bad, "blocks", "retired after a write error")                 \
+	X(waits_memory, "events", "faults that waited for a free page")        \
+	X(wait_memory_ns, "ns", "time faults waited for a free page")          \
+	X(wait_read_ns, "ns", "time faults waited for swap space")             \
+	X(over_budget, "pages", "most pages ever held beyond the budget, "     \
+				"for want of swap space")
+
+struct uswap_stats {
+#define USWAP_STATS_FIELD(name, unit, text) uint64_t name;
+	USWAP_STATS(USWAP_STATS_FIELD)
+#undef USWAP_STATS_FIELD
+};
+
+/*
+ * uswap_stats(u, st, size): fills the first size bytes of *st;
+ * size is sizeof(struct uswap_stats) as the caller was compiled.
+ */
+USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
+
+/*
+ * uswap_report(u, json, buf, size): the statistics as text: one JSON object
+ * with the names above (json != 0), or a summary for people.  Returns the
+ * length it needs without the final NUL, as snprintf(3) does.
+ */
+USWAP_API int uswap_report(uswap_t *u, int json, char *buf, size_t size);
+
+/* ---- fork ------------------------------------------------------------------------ */
+
+/*
+ * Before the first page has left memory, fork(2) works as always; the child
+ * has ordinary memory and no pager.  From then on a forked child cannot have
+ * the pages that are in swap space: the kernel gives it no managed memory at
+ * all (MADV_DONTFORK), so it can see no wrong bytes, and uswap_fork_begin
+ * refuses.  vfork(2) and posix_spawn(3) are not affected.
+ *
+ * uswap_fork_begin(u): call before fork; 0, or -ENOMEM when the child would
+ * lack memory.  After 0, no page leaves memory until uswap_fork_end, to be
+ * called in the parent and in the child.  In the child the context is dead:
+ * its calls return -ESRCH.
+ */
+USWAP_API int uswap_fork_begin(uswap_t *u);
+USWAP_API void uswap_fork_end(uswap_t *u, int in_child);
+
+/*
+ * uswap_probe(): whether this process may have a pager: 0, or the error that
+ * uswap_open would return, with the sentence in uswap_error().
+ */
+USWAP_API int uswap_probe(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

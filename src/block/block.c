@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The guard in front of the engines.
+ *
+ * Every request of every engine passes blkq_submit on its way in and
+ * blkq_complete on its way out, so the rules are asserted and the counters
+ * kept in one place.  A request that breaks a rule is a programmer's error: it
+ * would overwrite somebody else's page, on the disk or in memory.
+ */
+#include <string.h>
+
+#include "block/engine.h"
+
+void
+blkdev_init(struct blkdev *dev, const struct blkdev_ops *ops, const char *name,
+    uint32_t pages)
+{
+	size_t len = strlen(name);
+
+	KASSERT(pages > 0 && pages <= BLKDEV_PAGES_MAX, "%u pages", pages);
+	KASSERT(len < sizeof(dev->name), "name of %zu bytes", len);
+	dev->ops = ops;
+	memcpy(dev->name, name, len + 1);
+	dev->pages = pages;
+}
+
+void
+blkdev_close(struct blkdev *dev)
+{
+	uint32_t n = atomic_load(&dev->inflight);
+
+	KASSERT(n == 0, "%s closed with %u requests in flight", dev->name, n);
+	dev->ops->close(dev);
+}
+
+const char *
+blkdev_name(const struct blkdev *dev)
+{
+	return dev->name;
+}
+
+uint32_t
+blkdev_pages(const struct blkdev *dev)
+{
+	return dev->pages;
+}
+
+/* Counters are independent of each other: a reader may catch them between. */
+void
+blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
+{
+#define GET(f) st->f = atomic_load_explicit(&dev->f, memory_order_relaxed)
+	GET(reads);
+	GET(writes);
+	GET(read_pages);
+	GET(write_pages);
+	GET(read_errors);
+	GET(write_errors);
+	GET(inflight);
+#undef GET
+}
+
+#define COUNT(counter, n)                                                      \
+	(void)atomic_fetch_add_explicit(&(counter), n, memory_order_relaxed)
+
+void
+blkq_init(struct blkq *q, const struct blkq_ops *ops, unsigned depth)
+{
+	KASSERT(depth > 0, "a queue of depth 0");
+	q->ops = ops;
+	q->depth = depth;
+	q->inflight = 0;
+	STAILQ_INIT(&q->done);
+}
+
+void
+blkq_destroy(struct blkq *q)
+{
+	KASSERT(q->inflight == 0, "%u requests not reaped", q->inflight);
+	q->ops->destroy(q);
+}
+
+/* The memory is whole pages, as many as the request says. */
+static void
+blkreq_check_iov(const struct blkreq *req)
+{
+	uint64_t pages = 0;
+	int i;
+
+	KASSERT(
+	    req->niov >= 1 && req->niov <= CLUSTER_MAX, "%d iovecs", req->niov);
+	for (i = 0; i < req->niov; i++) {
+		const struct iovec *iov = &req->iov[i];
+
+		KASSERT(((uintptr_t)iov->iov_base & PAGE_MASK) == 0,
+		    "iovec %d at %p", i, iov->iov_base);
+		KASSERT(iov->iov_len != 0 && (iov->iov_len & PAGE_MASK) == 0,
+		    "iovec %d of %zu bytes", i, iov->iov_len);
+		pages += atop(iov->iov_len);
+	}
+	KASSERT(pages == req->npages, "iovecs of %llu pages for %u",
+	    (unsigned long long)pages, req->npages);
+}
+
+void
+blkq_submit(struct blkq *q, struct blkreq *req)
+{
+	struct blkdev *dev = req->dev;
+
+	KASSERT(req->q == NULL, "request is in flight already");
+	KASSERT(
+	    req->op == BLK_READ || req->op == BLK_WRITE, "op %d", (int)req->op);
+	KASSERT(req->npages >= 1 && req->npages <= CLUSTER_MAX, "%u pages",
+	    req->npages);
+	KASSERT(
+	    req->blk.v < dev->pages && req->npages <= dev->pages - req->blk.v,
+	    "%s: blocks %u+%u of %u", dev->name, req->blk.v, req->npages,
+	    dev->pages);
+	KASSERT(q->inflight < q->depth, "more than %u requests", q->depth);
+	blkreq_check_iov(req);
+
+	req->q = q;
+	req->error = 0;
+	req->progress = 0;
+	req->retries = 0;
+	q->inflight++;
+	COUNT(dev->inflight, 1);
+	if (req->op == BLK_READ) {
+		COUNT(dev->reads, 1);
+		COUNT(dev->read_pages, req->npages);
+	} else {
+		COUNT(dev->writes, 1);
+		COUNT(dev->write_pages, req->npages);
+	}
+	dev->ops->submit(dev, q, req);
+}
+
+void
+blkq_complete(struct blkq *q, struct blkreq *req, int error)
+{
+	KASSERT(req->q == q, "completed on a queue it was not submitted to");
+	KASSERT(error >= 0, "negative errno %d", error);
+	req->error = error;
+	if (error != 0) {
+		if (req->op == BLK_READ)
+			COUNT(req->dev->read_errors, 1);
+		else
+			COUNT(req->dev->write_errors, 1);
+	}
+	STAILQ_INSERT_TAIL(&q->done, req, link);
+}
+
+struct blkreq *
+blkq_poll(struct blkq *q)
+{
+	struct blkreq *req;
+
+	if (STAILQ_EMPTY(&q->done))
+		q->ops->reap(q);
+	req = STAILQ_FIRST(&q->done);
+	if (req == NULL)
+		return NULL;
+	STAILQ_REMOVE_HEAD(&q->done, link);
+	req->q = NULL;
+	q->inflight--;
+	/* Last, and releasing: from here the device may be closed. */
+	atomic_fetch_sub_explicit(&req->dev->inflight, 1, memory_order_release);
+	return req;
+}
+
+void
+blkq_flush(struct blkq *q)
+{
+	q->ops->flush(q);
+}
+
+void
+blkq_wait(struct blkq *q, int timeout_ms)
+{
+	if (STAILQ_EMPTY(&q->done))
+		q->ops->wait(q, timeout_ms);
+}
+
+void
+blkq_kick(struct blkq *q)
+{
+	q->ops->kick(q);
+}
+
+unsigned
+blkq_inflight(const struct blkq *q)
+{
+	return q->inflight;
+}
+
+unsigned
+blkq_depth(const struct blkq *q)
+{
+	return q->depth;
+}
+
+void
+blkq_check(const struct blkq *q)
+{
+	const struct blkreq *req;
+	unsigned n = 0;
+
+	KASSERT(q->inflight <= q->depth, "(1) %u of %u", q->inflight, q->depth);
+	STAILQ_FOREACH(req, &q->done, link)
+	{
+		KASSERT(req->q == q, "(2) a stranger on done");
+		n++;
+	}
+	KASSERT(n <= q->inflight, "(2) %u done of %u", n, q->inflight);
+}

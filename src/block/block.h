@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * block: devices that store pages, and the queues that carry requests.
+ *
+ * A *device* (struct blkdev) is opened by a spec and belongs to one engine:
+ * io_uring on a file or block device, or the simulated disk.  A *queue*
+ * (struct blkq) belongs to one thread, which is the only one that submits to
+ * it and reaps from it; any thread may kick it.  A device may be used through
+ * any number of queues of its engine's kind.
+ *
+ * block.c stands in front of every engine: it asserts state, range, length
+ * and alignment of each request and counts it, so engines check nothing.
+ *
+ * Errors: 0 or a positive errno in blkreq.error when a request completes;
+ * a transfer that is short is EIO, never success.  Functions that return int
+ * return 0 or -errno.
+ */
+#ifndef USWAP_BLOCK_H
+#define USWAP_BLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/uio.h>
+
+#include "base/base.h"
+
+/* A block of one device, in pages from its start; not a swap block. */
+typedef struct {
+	uint32_t v;
+} devblk_t;
+
+/* The largest device: the limit of devblk_t, 16 TiB less a little. */
+#define BLKDEV_PAGES_MAX UINT32_C(0xfffffff0)
+
+/* The smallest file or device worth opening: a label and some room. */
+#define BLKDEV_PAGES_MIN 16
+
+enum blk_op { BLK_READ, BLK_WRITE };
+
+struct blkdev;
+struct blkq;
+
+/*
+ * One transfer of whole pages.  The submitter fills the first group and keeps
+ * the request and its memory alive until it is reaped.  The rest must be zero
+ * before the first use; a reaped request may be used again as it is.
+ */
+struct blkreq {
+	enum blk_op op;
+	struct blkdev *dev;
+	devblk_t blk; /* first page on the device */
+	uint32_t npages; /* 1..CLUSTER_MAX */
+	struct iovec *iov; /* page-aligned, whole pages, npages in sum */
+	int niov;
+	void *arg; /* the submitter's own */
+
+	int error; /* on completion: 0 or errno */
+
+	/* the queue's own, from submit to reap */
+	STAILQ_ENTRY(blkreq) link;
+	struct blkq *q; /* NULL when not in flight */
+	uint64_t stamp_ns; /* engine_sim: when it is due */
+	uint32_t progress; /* pages done, when a transfer was short */
+	uint32_t retries; /* engine_uring: times the kernel said "again" */
+};
+STAILQ_HEAD(blkreq_list, blkreq);
+
+/* ---- devices: block.c --------------------------------------------------- */
+
+/*
+ * What a person may ask for: "PATH[,size=16G][,prio=5]".
+ * Missing size: the size of the file or device; missing prio: 0.
+ */
+struct blkspec {
+	char path[1024];
+	uint64_t size; /* bytes, 0 = as it is */
+	int prio; /* 0..32767, higher is used first */
+};
+
+/* Parses a spec.  0, or -EINVAL with a sentence in err. */
+int blkspec_parse(const char *text, struct blkspec *, char *err, size_t errlen);
+
+/*
+ * Opens a file or block device for swapping (engine_uring).
+ *
+ * A file that does not exist is created with mode 0600; it is never opened
+ * through a symbolic link; an existing one is used only if it is a regular
+ * file, owned by the caller, and empty or marked as swap (uswap's own mark or
+ * mkswap's).  Its space is really allocated.  A block device is used only if
+ * it carries such a mark.  Either is locked against a second user.
+ * On error nothing that was created remains, and err says what happened, to
+ * what, and what to do.
+ *
+ * -EINVAL not swap / absurd size, -EBUSY in use, -ENOSPC, -ELOOP, -EACCES …
+ */
+int blkdev_open_file(
+    const struct blkspec *, struct blkdev **ret, char *err, size_t errlen);
+/*
+ * The same on an unlinked temporary file in `dir` (NULL: $TMPDIR or /var/tmp)
+ * of spec->size bytes; the path is only a name for messages.
+ */
+int blkdev_open_temp(const struct blkspec *, const char *dir,
+    struct blkdev **ret, char *err, size_t errlen);
+/* No request may be outstanding. */
+void blkdev_close(struct blkdev *);
+
+const char *blkdev_name(const struct blkdev *);
+uint32_t blkdev_pages(const struct blkdev *);
+
+/* Totals since the device was opened; any thread may read them. */
+struct blkdev_stats {
+	uint64_t reads, writes; /* requests */
+	uint64_t read_pages, write_pages;
+	uint64_t read_errors, write_errors;
+	uint32_t inflight;
+};
+void blkdev_stats(const struct blkdev *, struct blkdev_stats *);
+
+/* ---- queues: block.c in front, engine_uring.c or engine_sim.c behind ----- */
+
+/*
+ * depth: the most requests outstanding at once; more is a programmer's error.
+ * watch_fd: a descriptor whose readability ends blkq_wait, or -1; it stays the
+ * caller's and must outlive the queue.  It is level triggered: while it is
+ * readable, blkq_wait returns.
+ *
+ * The queue belongs to the thread that creates it: only that one may submit,
+ * flush, poll, wait and destroy (the kernel refuses others, which asserts).
+ *
+ * -ENOSYS the kernel has no io_uring, or one older than 5.11; -EPERM it is
+ * forbidden (kernel.io_uring_disabled, a container's seccomp filter); -ENOMEM
+ * and -EMFILE as usual.
+ */
+int blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret);
+/* Nothing outstanding, nobody kicks; then nothing of it is left in the kernel.
+ */
+void blkq_destroy(struct blkq *);
+
+/*
+ * Hands a request over.  Never fails and never completes at once: an error
+ * arrives with the completion.  Requests may be passed to the kernel only by
+ * the next blkq_flush, blkq_poll or blkq_wait.
+ */
+void blkq_submit(struct blkq *, struct blkreq *);
+void blkq_flush(struct blkq *);
+
+/* Reaps what is complete, without waiting: the next request, or NULL. */
+struct blkreq *blkq_poll(struct blkq *);
+
+/*
+ * Sleeps until a completion can be reaped, the watched descriptor is
+ * readable, the queue is kicked, or timeout_ms (-1: no limit) is over.
+ * Returns at once if one of these already holds, and sometimes for no reason:
+ * callers loop.
+ */
+void blkq_wait(struct blkq *, int timeout_ms);
+/*
+ * Wakes the owner from blkq_wait, now or when it next calls it.  Any thread;
+ * what it wrote before is seen by the owner after.  Kicks that find an owner
+ * awake or already kicked cost one atomic exchange.
+ */
+void blkq_kick(struct blkq *);
+unsigned blkq_inflight(const struct blkq *);
+unsigned blkq_depth(const struct blkq *);
+
+/* Verifies the invariants numbered in engine.h; owner only. */
+void blkq_check(const struct blkq *);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine: what block.c and the engines share; nobody else includes it.
+ */
+#ifndef USWAP_ENGINE_H
+#define USWAP_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "block/block.h"
+
+struct blkdev_ops {
+	void (*submit)(struct blkdev *, struct blkq *, struct blkreq *);
+	void (*close)(struct blkdev *);
+};
+
+/* Engines embed this as their first member. */
+struct blkdev {
+	const struct blkdev_ops *ops; /* constant, like name and pages */
+	char name[1024]; /* as long as a spec's path */
+	uint32_t pages;
+	_Atomic uint64_t reads, writes, read_pages, write_pages;
+	_Atomic uint64_t read_errors, write_errors;
+	_Atomic uint32_t inflight;
+};
+
+struct blkq_ops {
+	void (*flush)(struct blkq *);
+	void (*reap)(struct blkq *); /* move what is complete to q->done */
+	void (*wait)(struct blkq *, int timeout_ms);
+	void (*kick)(struct blkq *); /* any thread */
+	void (*destroy)(struct blkq *);
+};
+
+/*
+ * Engines embed this as their first member.  ops and depth are constant, the
+ * rest is the owner's.
+ *
+ * (1) inflight <= depth: what was submitted and not yet reaped by poll.
+ * (2) every request on done belongs to this queue, and there are at most
+ *     inflight of them.
+ */
+struct blkq {
+	const struct blkq_ops *ops;
+	unsigned depth;
+	unsigned inflight; /* submitted and not yet reaped by poll */
+	struct blkreq_list done; /* complete, waiting for blkq_poll */
+};
+
+/* Sets up the shared part, in memory that is zero. */
+void blkdev_init(struct blkdev *, const struct blkdev_ops *, const char *name,
+    uint32_t pages);
+void blkq_init(struct blkq *, const struct blkq_ops *, unsigned depth);
+
+/* Engines call this once per request, from reap or wait. */
+void blkq_complete(struct blkq *, struct blkreq *, int error);
+
+#endif

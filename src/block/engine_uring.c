@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * engine_uring: one io_uring per queue.
+ *
+ * A ring carries three kinds of operation: transfers, one read of the kick's
+ * eventfd, and one poll of the watched descriptor.  Each of them has at most
+ * one completion outstanding (the poll is one-shot, not multishot), so a
+ * ring of depth + 2 entries can neither run out of submission entries nor
+ * overflow its completions, and no event is ever dropped by the kernel.
+ *
+ * The poll is armed by every wait that finds it unarmed, in the same system
+ * call that sleeps.  Arming looks at the descriptor first, so it is level
+ * triggered: an event that came while nobody looked is not lost, and a
+ * descriptor that was only partly read fires again.
+ *
+ * Nothing here allocates: liburing maps the ring when it is created.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "block/engine.h"
+#include "block/engine_uring.h"
+
+#define URING_DEPTH_MAX 4096 /* far above what a disk makes use of */
+#define URING_RETRIES   16 /* of EINTR and EAGAIN, per request */
+
+/* user_data of what is not a transfer; a request's is its address. */
+enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
+
+struct uringdev {
+	struct blkdev dev;
+	int fd; /* constant */
+};
+
+/* Whether the owner sleeps decides what a kick costs. */
+enum { AWAKE, ASLEEP, KICKED };
+
+/*
+ * All but state is the owner's.
+ *
+ * (1) state is ASLEEP only inside uring_wait.
+ * (2) kick_armed (watch_armed) is true exactly from the moment the read (the
+ *     poll) is put on the ring to the moment its completion is taken off.
+ */
+struct uringq {
+	struct blkq q;
+	struct io_uring ring;
+	_Atomic int state;
+	int kick_fd;
+	int watch_fd; /* -1: none */
+	bool kick_armed;
+	bool watch_armed;
+	uint64_t kick_count; /* where the kick's read goes; never looked at */
+};
+
+static const struct blkdev_ops uringdev_ops;
+static const struct blkq_ops uringq_ops;
+
+/*
+ * What entering the kernel may answer.  After EAGAIN, EBUSY and EINTR the
+ * entries are still on the ring, for the next time; anything else means that
+ * the ring is misused (EEXIST: by a second thread).
+ */
+static void
+uring_enter_check(int ret)
+{
+	KASSERT(ret >= 0 || ret == -EAGAIN || ret == -EBUSY || ret == -EINTR ||
+		    ret == -ETIME,
+	    "io_uring_enter: errno %d", -ret);
+}
+
+/* Never fails: see the top of the file. */
+static struct io_uring_sqe *
+uring_sqe(struct uringq *u)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+
+	KASSERT(sqe != NULL, "the ring is full");
+	return sqe;
+}
+
+/* ---- transfers ---------------------------------------------------------- */
+
+/*
+ * The rest of a short transfer goes iovec by iovec: a plain read or write
+ * needs no second array of iovecs to live until it completes, and short
+ * transfers are rare.
+ */
+static void
+uring_queue_rest(struct uringq *u, struct blkreq *req)
+{
+	struct uringdev *ud = (struct uringdev *)req->dev;
+	size_t skip = ptoa(req->progress);
+	const struct iovec *iov = req->iov;
+	uint64_t off = ptoa((uint64_t)req->blk.v + req->progress);
+	struct io_uring_sqe *sqe;
+	char *base;
+	unsigned len;
+
+	for (; skip >= iov->iov_len; iov++)
+		skip -= iov->iov_len;
+	base = (char *)iov->iov_base + skip;
+	len = (unsigned)(iov->iov_len - skip);
+	sqe = uring_sqe(u);
+	if (req->op == BLK_READ)
+		io_uring_prep_read(sqe, ud->fd, base, len, off);
+	else
+		io_uring_prep_write(sqe, ud->fd, base, len, off);
+	io_uring_sqe_set_data(sqe, req);
+}
+
+static void
+uring_queue(struct uringq *u, struct blkreq *req)
+{
+	struct uringdev *ud = (struct uringdev *)req->dev;
+	struct io_uring_sqe *sqe;
+	uint64_t off = ptoa(req->blk.v);
+
+	if (req->progress > 0 || req->niov == 1) {
+		uring_queue_rest(u, req);
+		return;
+	}
+	sqe = uring_sqe(u);
+	if (req->op == BLK_READ)
+		io_uring_prep_readv(
+		    sqe, ud->fd, req->iov, (unsigned)req->niov, off);
+	else
+		io_uring_prep_writev(
+		    sqe, ud->fd, req->iov, (unsigned)req->niov, off);
+	io_uring_sqe_set_data(sqe, req);
+}
+
+static void
+uring_submit(struct blkdev *dev, struct blkq *q, struct blkreq *req)
+{
+	KASSERT(
+	    q->ops == &uringq_ops, "%s: a queue of another engine", dev->name);
+	uring_queue((struct uringq *)q, req);
+}
+
+/*
+ * One transfer has returned res.  Progress is counted in whole pages; what is
+ * less than a page is transferred again, and no page at all (the end of a
+ * file that was cut behind our back) is an error.
+ */
+static void
+uring_transferred(struct uringq *u, struct blkreq *req, int res)
+{
+	uint32_t pages;
+
+	if (res == -EINTR || res == -EAGAIN) {
+		if (req->retries++ < URING_RETRIES) {
+			uring_queue(u, req);
+			return;
+		}
+	}
+	if (res < 0) {
+		blkq_complete(&u->q, req, -res);
+		return;
+	}
+	pages = (uint32_t)atop(res);
+	KASSERT(pages <= req->npages - req->progress, "%u pages too many",
+	    pages - (req->npages - req->progress));
+	req->progress += pages;
+	if (pages == 0)
+		blkq_complete(&u->q, req, EIO);
+	else if (req->progress < req->npages)
+		uring_queue(u, req);
+	else
+		blkq_complete(&u->q, req, 0);
+}
+
+/* ---- the queue ---------------------------------------------------------- */
+
+/* Takes every completion off the ring; makes no system call of its own. */
+static void
+uring_take(struct uringq *u)
+{
+	struct io_uring_cqe *cqe;
+	uint64_t ud;
+	int res;
+
+	while (io_uring_peek_cqe(&u->ring, &cqe) == 0) {
+		ud = cqe->user_data;
+		res = cqe->res;
+		io_uring_cqe_seen(&u->ring, cqe);
+		switch (ud) {
+		case UD_KICK:
+			u->kick_armed = false;
+			break;
+		case UD_WATCH:
+			u->watch_armed = false;
+			break;
+		case UD_CANCEL:
+			break;
+		default:
+			uring_transferred(
+			    u, (struct blkreq *)(uintptr_t)ud, res);
+		}
+	}
+}
+
+static void
+uring_flush(struct blkq *q)
+{
+	struct uringq *u = (struct uringq *)q;
+
+	if (io_uring_sq_ready(&u->ring) > 0)
+		uring_enter_check(io_uring_submit(&u->ring));
+}
+
+static void
+uring_reap(struct blkq *q)
+{
+	uring_flush(q);
+	uring_take((struct uringq *)q);
+}
+
+static void
+uring_arm(struct uringq *u)
+{
+	struct io_uring_sqe *sqe;
+
+	if (!u->kick_armed) {
+		sqe = uring_sqe(u);
+		io_uring_prep_read(
+		    sqe, u->kick_fd, &u->kick_count, sizeof(u->kick_count), 0);
+		sqe->user_data = UD_KICK;
+		u->kick_armed = true;
+	}
+	if (!u->watch_armed && u->watch_fd >= 0) {
+		sqe = uring_sqe(u);
+		io_uring_prep_poll_add(sqe, u->watch_fd, POLLIN);
+		sqe->user_data = UD_WATCH;
+		u->watch_armed = true;
+	}
+}
+
+/*
+ * The owner says ASLEEP before it sleeps and a kicker says KICKED before it
+ * looks: whichever of the two is second sees the other, so a kick either is
+ * found here or writes the eventfd that ends the sleep.  A kicker that is slow
+ * to write it causes an empty return later, which the contract allows.
+ */
+static void
+uring_wait(struct blkq *q, int timeout_ms)
+{
+	struct uringq *u = (struct uringq *)q;
+	struct __kernel_timespec ts;
+	struct io_uring_cqe *cqe;
+	int awake = AWAKE;
+
+	if (!atomic_compare_exchange_strong(&u->state, &awake, ASLEEP)) {
+		atomic_exchange(&u->state, AWAKE);
+		uring_reap(q);
+		return;
+	}
+	uring_arm(u);
+	ts.tv_sec = timeout_ms / 1000;
+	ts.tv_nsec = (long long)(timeout_ms % 1000) * 1000000;
+	uring_enter_check(io_uring_submit_and_wait_timeout(
+	    &u->ring, &cqe, 1, timeout_ms >= 0 ? &ts : NULL, NULL));
+	atomic_exchange(&u->state, AWAKE);
+	uring_take(u);
+}
+
+static void
+uring_kick(struct blkq *q)
+{
+	struct uringq *u = (struct uringq *)q;
+	const uint64_t one = 1;
+	ssize_t n;
+
+	if (atomic_exchange(&u->state, KICKED) != ASLEEP)
+		return;
+	do
+		n = write(u->kick_fd, &one, sizeof(one));
+	while (n < 0 && errno == EINTR);
+	KASSERT(n == sizeof(one), "kick: errno %d", errno);
+}
+
+/*
+ * Closing a ring only begins to cancel what is on it, and the poll holds on
+ * to the watched file: a userfaultfd would outlive its close.  So the two are
+ * cancelled and waited for.
+ */
+static void
+uring_disarm(struct uringq *u)
+{
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+
+	if (u->kick_armed) {
+		sqe = uring_sqe(u);
+		io_uring_prep_cancel64(sqe, UD_KICK, 0);
+		sqe->user_data = UD_CANCEL;
+	}
+	if (u->watch_armed) {
+		sqe = uring_sqe(u);
+		io_uring_prep_cancel64(sqe, UD_WATCH, 0);
+		sqe->user_data = UD_CANCEL;
+	}
+	while (u->kick_armed || u->watch_armed) {
+		uring_enter_check(io_uring_submit_and_wait_timeout(
+		    &u->ring, &cqe, 1, NULL, NULL));
+		uring_take(u);
+	}
+}
+
+static void
+uring_destroy(struct blkq *q)
+{
+	struct uringq *u = (struct uringq *)q;
+
+	uring_disarm(u);
+	io_uring_queue_exit(&u->ring);
+	close(u->kick_fd);
+	mem_unmap(u, round_page(sizeof(*u)));
+}
+
+static const struct blkq_ops uringq_ops = {
+    .flush = uring_flush,
+    .reap = uring_reap,
+    .wait = uring_wait,
+    .kick = uring_kick,
+    .destroy = uring_destroy,
+};
+
+/*
+ * The flags say that one thread uses the ring and completions may wait until
+ * it asks for them: no interrupt of a program at work, and half the cost.
+ * TASKRUN_FLAG lets poll see without a system call that there is something to
+ * ask for.  Kernels before 6.1, 6.0 and 5.19 know fewer and fewer of them.
+ */
+static int
+uring_setup(struct io_uring *ring, unsigned entries)
+{
+	static const unsigned flags[] = {
+	    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+		IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER |
+		IORING_SETUP_DEFER_TASKRUN,
+	    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+		IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,
+	    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN |
+		IORING_SETUP_TASKRUN_FLAG,
+	    0,
+	};
+	const unsigned need =
+	    IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG | IORING_FEAT_FAST_POLL;
+	int ret = -EINVAL;
+	size_t i;
+
+	for (i = 0; i < nitems(flags) && ret == -EINVAL; i++)
+		ret = io_uring_queue_init(entries, ring, flags[i]);
+	if (ret != 0)
+		return ret;
+	if ((ring->features & need) != need) {
+		io_uring_queue_exit(ring);
+		return -ENOSYS;
+	}
+	return 0;
+}
+
+int
+blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret)
+{
+	struct uringq *u;
+	int error;
+
+	KASSERT(depth <= URING_DEPTH_MAX, "depth %u", depth);
+	u = mem_map(round_page(sizeof(*u)));
+	if (u == NULL)
+		return -ENOMEM;
+	blkq_init(&u->q, &uringq_ops, depth);
+	atomic_init(&u->state, AWAKE);
+	u->watch_fd = watch_fd;
+	u->kick_fd = eventfd(0, EFD_CLOEXEC);
+	if (u->kick_fd < 0) {
+		error = -errno;
+		goto unmap;
+	}
+	error = uring_setup(&u->ring, depth + 2);
+	if (error != 0)
+		goto close;
+	*ret = &u->q;
+	return 0;
+close:
+	close(u->kick_fd);
+unmap:
+	mem_unmap(u, round_page(sizeof(*u)));
+	return error;
+}
+
+/* ---- the device --------------------------------------------------------- */
+
+static void
+uringdev_close(struct blkdev *dev)
+{
+	struct uringdev *ud = (struct uringdev *)dev;
+
+	close(ud->fd);
+	mem_unmap(ud, round_page(sizeof(*ud)));
+}
+
+static const struct blkdev_ops uringdev_ops = {
+    .submit = uring_submit,
+    .close = uringdev_close,
+};
+
+int
+uringdev_create(int fd, const char *name, uint32_t pages, struct blkdev **ret)
+{
+	struct uringdev *ud = mem_map(round_page(sizeof(*ud)));
+
+	if (ud == NULL)
+		return -ENOMEM;
+	blkdev_init(&ud->dev, &uringdev_ops, name, pages);
+	ud->fd = fd;
+	*ret = &ud->dev;
+	return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * memory: sizes as people write them, and how much memory there is.
+ */
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "cmd/cmd.h"
+
+#define RAM_MIN ((uint64_t)16 << 20)
+
+bool
+parse_size(const char *text, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGTP";
+	const char *unit;
+	double value;
+	char *end;
+	int shift = 0;
+
+	/* strtod also reads signs, hexadecimal, "inf". */
+	if (!isdigit((unsigned char)*text) ||
+	    text[strspn(text, "0123456789.")] == 'x')
+		return false;
+	value = strtod(text, &end);
+	if (*end != '\0' &&
+	    (unit = strchr(units, toupper((unsigned char)*end))) != NULL) {
+		shift = 10 * (int)(unit - units + 1);
+		end++;
+		/* "2GiB" and "2GB" are also what people write. */
+		if (strcasecmp(end, "ib") == 0 || strcasecmp(end, "b") == 0)
+			end += strlen(end);
+	}
+	value = ldexp(value, shift);
+	if (*end != '\0' || value >= ldexp(1, 63))
+		return false;
+	*ret_bytes = (uint64_t)value;
+	return true;
+}
+
+static bool
+read_number(const char *path, uint64_t *ret)
+{
+	unsigned long long n;
+	FILE *f = fopen(path, "re");
+	bool ok;
+
+	if (f == NULL)
+		return false;
+	ok = fscanf(f, "%llu", &n) == 1; /* "max" is none */
+	fclose(f);
+	if (ok)
+		*ret = n;
+	return ok;
+}
+
+static uint64_t
+mem_available(void)
+{
+	unsigned long long kb = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	if (f == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "MemAvailable: %llu", &kb) == 1)
+			break;
+	fclose(f);
+	return (uint64_t)kb << 10;
+}
+
+/* Takes the lesser of *bytes and the number in the file, if there is one. */
+static void
+bound(uint64_t *bytes, const char *path)
+{
+	uint64_t limit;
+
+	if (read_number(path, &limit) && limit < *bytes)
+		*bytes = limit;
+}
+
+/*
+ * The limits of our own control group: version 2 ("0::/path") and version 1
+ * ("5:memory:/path"), and what a container shows as the root of the hierarchy.
+ */
+static void
+bound_by_cgroup(uint64_t *bytes)
+{
+	char line[1024], path[1200];
+	FILE *f;
+
+	bound(bytes, "/sys/fs/cgroup/memory.max");
+	bound(bytes, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
+	f = fopen("/proc/self/cgroup", "re");
+	if (f == NULL)
+		return;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		char *group = strchr(line, '/');
+
+		line[strcspn(line, "\n")] = '\0';
+		if (group == NULL)
+			continue;
+		if (strncmp(line, "0::", 3) == 0)
+			snprintf(path, sizeof(path),
+			    "/sys/fs/cgroup%s/memory.max", group);
+		else if (strstr(line, ":memory:") != NULL)
+			snprintf(path, sizeof(path),
+			    "/sys/fs/cgroup/memory%s/memory.limit_in_bytes",
+			    group);
+		else
+			continue;
+		bound(bytes, path);
+	}
+	fclose(f);
+}
+
+uint64_t
+default_ram(void)
+{
+	uint64_t bytes = mem_available();
+
+	bound_by_cgroup(&bytes);
+	bytes = bytes / 2 & ~(uint64_t)4095;
+	return bytes > RAM_MIN ? bytes : RAM_MIN;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run: uswap run [OPTIONS] [--] PROGRAM [ARGUMENTS]
+ *
+ * Checks everything that can be checked, describes the pager in the
+ * environment, and becomes the program: the exit status is the program's own
+ * because there is nobody else.  The preload library does the rest.
+ *
+ * Whatever leaves a trace (the swap file, the statistics file) is checked last,
+ * so that a mistyped program name leaves none.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/cmd.h"
+#include "uswap.h"
+
+#define RAM_MIN ((uint64_t)16 << 20)
+
+const char run_usage[] =
+    "usage: uswap run [OPTIONS] [--] PROGRAM [ARGUMENTS]\n"
+    "\n"
+    "Runs the program within a memory budget; what does not fit is kept in swap\n"
+    "space of the program's own.  Each process it starts gets the same budget.\n"
+    "\n"
+    "Options:\n"
+    "  --ram SIZE    the budget, at least 16M (default: half of the memory that\n"
+    "                is available)\n"
+    "  --swap SPEC   swap space; may be given more than once (default: tmp)\n"
+    "  --stats FILE  write statistics as JSON when the program ends\n"
+    "  -v            say what is in force, and a summary when the program ends\n"
+    "  -h, --help    show this text\n"
+    "\n"
+    "SIZE is a number of bytes, or has a suffix K, M, G or T.\n"
+    "SPEC is PATH[,size=SIZE][,prio=N] for a file, which is created if it is not\n"
+    "there, or a block device; or tmp[,size=SIZE][,dir=DIR] for an unlinked file.\n"
+    "\n"
+    "Exit status: the program's own; 125 uswap failed; 126 the program cannot be\n"
+    "executed; 127 it was not found.\n";
+
+struct options {
+	uint64_t ram;
+	char **swap; /* specs, in the order given */
+	size_t swaps;
+	const char *stats;
+	bool verbose;
+};
+
+static void
+set(const char *name, const char *value)
+{
+	if (setenv(name, value, 1) != 0)
+		fail(EXIT_USWAP, "out of memory");
+}
+
+static uint64_t
+parse_ram(const char *text)
+{
+	uint64_t ram;
+
+	if (!parse_size(text, &ram))
+		fail(EXIT_USWAP,
+		    "--ram %s is not a size; write for example --ram 512M",
+		    text);
+	if (ram < RAM_MIN)
+		fail(EXIT_USWAP, "--ram %s is too little; give at least 16M",
+		    text);
+	return ram;
+}
+
+static void
+add_swap(struct options *o, char *spec)
+{
+	/* A new line separates the specs in the environment. */
+	if (*spec == '\0' || strchr(spec, '\n') != NULL)
+		fail(EXIT_USWAP,
+		    "--swap needs the name of a file or block device, or tmp; "
+		    "see: uswap run --help");
+	o->swap = realloc(o->swap, (o->swaps + 1) * sizeof(*o->swap));
+	if (o->swap == NULL)
+		fail(EXIT_USWAP, "out of memory");
+	o->swap[o->swaps++] = spec;
+}
+
+/* The option as it was typed, for messages: getopt knows only its letter. */
+static void __attribute__((noreturn)) bad_option(int c, char **argv, int before)
+{
+	const char *word = argv[optind - 1];
+
+	if (optopt != 0 && c == '?' && strncmp(argv[before], "--", 2) != 0)
+		fail(EXIT_USWAP, "unknown option -%c; see: uswap run --help",
+		    optopt);
+	if (c == ':')
+		fail(EXIT_USWAP, "%s needs a value; see: uswap run --help",
+		    word);
+	fail(EXIT_USWAP, "unknown option %s; see: uswap run --help",
+	    argv[before]);
+}
+
+/* Returns the index of the program's name. */
+static int
+parse_options(int argc, char **argv, struct options *o)
+{
+	static const struct option longs[] = {
+	    {"ram", required_argument, NULL, 'r'},
+	    {"swap", required_argument, NULL, 's'},
+	    {"stats", required_argument, NULL, 'S'},
+	    {"verbose", no_argument, NULL, 'v'},
+	    {"help", no_argument, NULL, 'h'},
+	    {NULL, 0, NULL, 0},
+	};
+	int c, before;
+
+	opterr = 0;
+	for (;;) {
+		before = optind;
+		c = getopt_long(argc, argv, "+:vh", longs, NULL);
+		switch (c) {
+		case -1:
+			return optind;
+		case 'r':
+			o->ram = parse_ram(optarg);
+			break;
+		case 's':
+			add_swap(o, optarg);
+			break;
+		case 'S':
+			o->stats = optarg;
+			break;
+		case 'v':
+			o->verbose = true;
+			break;
+		case 'h':
+			fputs(run_usage, stdout);
+			exit(fflush(stdout) == 0 ? 0 : EXIT_USWAP);
+		default:
+			bad_option(c, argv, before);
+		}
+	}
+}
+
+/* The program may go elsewhere before it ends: an absolute path. */
+static const char *
+check_stats(const char *file)
+{
+	char cwd[PATH_MAX], *path;
+	int fd;
+
+	if (file[0] == '/')
+		path = strdup(file);
+	else if (getcwd(cwd, sizeof(cwd)) == NULL ||
+		 asprintf(&path, "%s/%s", cwd, file) < 0)
+		path = NULL;
+	if (path == NULL)
+		fail(EXIT_USWAP, "cannot tell the current directory");
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (fd < 0)
+		fail(EXIT_USWAP,
+		    "cannot write the statistics to %s: %s; give another "
+		    "--stats file",
+		    file, strerror(errno));
+	close(fd);
+	return path;
+}
+
+/* "PATH,size=1G" with an absolute path: it is opened later, maybe elsewhere. */
+static char *
+absolute_spec(char *spec)
+{
+	char cwd[PATH_MAX], *full;
+
+	if (spec[0] == '/' || strcmp(spec, "tmp") == 0 ||
+	    strncmp(spec, "tmp,", 4) == 0)
+		return spec;
+	if (getcwd(cwd, sizeof(cwd)) == NULL ||
+	    asprintf(&full, "%s/%s", cwd, spec) < 0)
+		fail(EXIT_USWAP, "cannot tell the current directory");
+	return full;
+}
+
+/* Checks the swap space and names it in the environment. */
+static void
+prepare_swap(struct options *o)
+{
+	static char tmp[] = "tmp";
+	char *joined = NULL, *more;
+	size_t i;
+
+	if (o->swaps == 0)
+		add_swap(o, tmp);
+	for (i = 0; i < o->swaps; i++) {
+		char *spec = absolute_spec(o->swap[i]);
+
+		if (uswap_swapon_check(spec) != 0)
+			fail(EXIT_USWAP, "%s", uswap_error());
+		if (asprintf(&more, "%s%s%s", joined != NULL ? joined : "",
+			joined != NULL ? "\n" : "", spec) < 0)
+			fail(EXIT_USWAP, "out of memory");
+		free(joined);
+		joined = more;
+	}
+	set("USWAP_SWAP", joined);
+	free(joined);
+}
+
+static void
+prepare(struct options *o)
+{
+	const char *list = preload_list();
+	char number[32];
+
+	if (uswap_probe() != 0)
+		fail(EXIT_USWAP, "%s", uswap_error());
+	prepare_swap(o);
+	if (o->stats != NULL)
+		set("USWAP_STATS", check_stats(o->stats));
+	else
+		unsetenv("USWAP_STATS");
+	set("USWAP_VERBOSE", o->verbose ? "1" : "0");
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)o->ram);
+	set("USWAP_RAM", number);
+	/* exec keeps the pid: the program will know that it is the first. */
+	snprintf(number, sizeof(number), "%d", (int)getpid());
+	set("USWAP_TOP", number);
+	set("LD_PRELOAD", list);
+}
+
+int
+cmd_run(int argc, char **argv)
+{
+	struct options o = {0};
+	int first = parse_options(argc, argv, &o);
+	const char *path;
+
+	if (first >= argc)
+		fail(EXIT_USWAP,
+		    "run needs a program to run; see: uswap run --help");
+	path = program_find(argv[first]);
+	if (o.ram == 0)
+		o.ram = default_ram();
+	prepare(&o);
+	/* A path has a slash in it: execvp only adds the shell for scripts. */
+	execvp(path, argv + first);
+	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT,
+	    "cannot run %s: %s", path, strerror(errno));
+}

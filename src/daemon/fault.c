@@ -1,0 +1,619 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a fault finds, and what is done:
+ *
+ *	not in memory, no block		zero fill, a window while they follow
+ *					each other
+ *	not in memory, a block		page-in of the window around it
+ *	the shared zero page		a page of its own
+ *	inactive, or being written	soft fault: copied back from the frame
+ *	read ahead			entered with all that was read with it
+ *	busy				left to who has it: PG_WANTED
+ *	active				the fault is late, or the program dropped
+ *					the page behind our back: zeros, unless
+ *					it is there
+ *
+ * No record of waiting threads is needed.  Entering a page wakes whoever
+ * waits for it, and a thread that is woken too early faults again.
+ *
+ * All functions here: the lock is held on entry and on return; those that
+ * release it meanwhile say so, and what they work on is busy then.
+ */
+#include <errno.h>
+
+#include "base/log.h"
+#include "daemon/fault.h"
+#include "daemon/policy.h"
+
+/*
+ * The largest zero fill: beyond 64 pages the fault is a small part of the
+ * cost, and pages that the program never touches are memory wasted.
+ */
+#define ZERO_WINDOW_MAX 64
+
+/* Faults answered before completed reads are looked at again. */
+#define FAULT_BATCH 8
+
+enum answer { ANSWERED, WAIT };
+
+/* ---- busy runs -------------------------------------------------------------- */
+
+/* A run of busy pages, adjacent in their object. */
+struct run {
+	struct object *o;
+	pindex_t first;
+	uint32_t n;
+	struct page *page[CLUSTER_MAX];
+};
+
+/*
+ * The pages are in the program now: active.  Pages whose range has vanished
+ * (error) are gone.
+ */
+static void
+run_entered(struct pager *pg, struct run *r, int error)
+{
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct page *p = r->page[i];
+		uint32_t frame = p->frame;
+
+		if (error != 0) {
+			pager_junk(pg, pager_page_gone(pg, p, SLOT_NONE));
+			continue;
+		}
+		p->frame = FRAME_NONE;
+		p->state = PS_ACTIVE;
+		if (frame != FRAME_NONE && frame_is_in(&pg->frames, frame)) {
+			frames_free(&pg->frames, frame, 1);
+		} else if (frame != FRAME_NONE) {
+			pg->loose++;
+			/* A frame being written goes when that is done. */
+			if ((p->flags & PG_WRITING) == 0)
+				pager_junk(pg, frame);
+		}
+		/* FreeBSD keeps the block after a read; so do we, until space
+		 * is short: then memory and swap add up. */
+		if (pg->space.almost_full && !r->o->reserved &&
+		    (p->flags & PG_WRITING) == 0)
+			pager_unswapped(pg, r->o, p->pindex);
+		p->flags &= (uint8_t)~PG_AHEAD;
+		pager_unbusy(pg, p);
+		if (p->wired == 0)
+			page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	}
+}
+
+/* Copies a run from its frames into the program.  Releases the lock. */
+static int
+run_enter(struct pager *pg, struct run *r)
+{
+	int error = 0;
+
+	mtx_unlock(&pg->lock);
+	for (uint32_t i = 0, k; i < r->n; i += k) {
+		uint32_t frame = r->page[i]->frame;
+		int e;
+
+		for (k = 1; i + k < r->n; k++)
+			if (r->page[i + k]->frame != frame + k ||
+			    frame + k == pg->frames.n_out)
+				break;
+		e = pmap_enter(pg->pmap, object_va(r->o, r->first + i),
+		    frame_addr(&pg->frames, frame), k);
+		error = e != 0 ? e : error;
+	}
+	mtx_lock(&pg->lock);
+	return error;
+}
+
+/* ---- zero fill --------------------------------------------------------------- */
+
+static bool
+is_untouched(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	uint32_t slot = object_slot(&pg->objects, o, i);
+
+	return slot == SLOT_RESERVED ||
+	    (slot == SLOT_NONE && !swblk_valid(swmap_get(&o->swmap, i)));
+}
+
+/* Where the mapped part around a page ends: windows stay inside it. */
+static pindex_t
+mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	const struct map_entry *e = map_lookup(&pg->map, object_va(o, i));
+
+	return e == NULL ? i + 1 : (pindex_t)atop(e->end - o->base);
+}
+
+/*
+ * Reads get the shared page of zeros, which costs nothing: the descriptors
+ * are only for the time of the call, so that nobody interferes.  The slots of
+ * reserved pages keep their blocks either way.  Releases the lock.
+ */
+static enum answer
+fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
+{
+	bool down;
+	struct stream *s = stream_find(o, i, &down);
+	uint32_t want = policy_window(
+	    US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
+	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
+	struct run r = {.o = o, .first = i};
+	int error;
+
+	while (i + r.n < end && is_untouched(pg, o, i + r.n)) {
+		struct page *p = pager_page_new(pg, o, i + r.n);
+
+		if (p == NULL)
+			break;
+		r.page[r.n++] = p;
+	}
+	if (r.n == 0)
+		return WAIT;
+	stream_given(s, i, r.n);
+	mtx_unlock(&pg->lock);
+	error = pmap_zero(pg->pmap, object_va(o, i), r.n, write);
+	mtx_lock(&pg->lock);
+	pg->ctr.faults_zero++;
+	pg->ctr.pages_zero += r.n;
+	if (write) {
+		run_entered(pg, &r, error);
+		return ANSWERED;
+	}
+	for (uint32_t k = 0; k < r.n; k++) {
+		bool block = swblk_valid(swmap_get(&o->swmap, i + k));
+
+		(void)pager_page_gone(pg, r.page[k],
+		    error == 0 ? SLOT_ZERO : block ? SLOT_RESERVED : SLOT_NONE);
+	}
+	return ANSWERED;
+}
+
+/*
+ * A page that reads as zeros, or an active one whose fault is late.  What is
+ * there stays there: see pmap_zero.  Releases the lock.
+ */
+static void
+fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
+{
+	uintptr_t va = pager_va(pg, p);
+	struct run r = {.o = pager_object(pg, p), .first = p->pindex, .n = 1,
+	    .page = {p}};
+	int error = 0;
+
+	mtx_unlock(&pg->lock);
+	if (!f->protect)
+		error = pmap_zero(pg->pmap, va, 1, true);
+	if (error == 0)
+		error = pmap_unprotect(pg->pmap, va, 1);
+	mtx_lock(&pg->lock);
+	if (error == 0)
+		pmap_wake(pg->pmap, va, 1);
+	run_entered(pg, &r, error);
+}
+
+/* The shared zero page is written to: a page of its own.  Releases the lock. */
+static enum answer
+fault_zero_page(struct pager *pg, struct object *o, pindex_t i,
+    const struct pmap_fault *f)
+{
+	struct page *p = pager_page_new(pg, o, i);
+
+	if (p == NULL)
+		return WAIT;
+	pg->ctr.faults_zero++;
+	pg->ctr.pages_zero++;
+	fault_present(pg, p, f);
+	return ANSWERED;
+}
+
+/* ---- page-in ------------------------------------------------------------------- */
+
+static struct pgio *
+io_get(struct handler *h)
+{
+	struct pgio *io = h->io;
+
+	if (io != NULL)
+		h->io = io->next;
+	return io;
+}
+
+static void
+io_put(struct handler *h, struct pgio *io)
+{
+	io->next = h->io;
+	h->io = io;
+}
+
+/* Forgets pages read ahead, oldest first: they cost nothing to read again. */
+static void
+drop_ahead(struct pager *pg, uint32_t n)
+{
+	struct page *p;
+
+	while (n-- > 0 && (p = pageq_first(&pg->pages, PQ_AHEAD)) != NULL) {
+		page_dequeue(&pg->pages, p);
+		pager_busy(pg, p);
+		(void)pager_page_gone(pg, p, SLOT_NONE);
+	}
+}
+
+/*
+ * Starts reading ahead of a stream that goes up: one more window, unless that
+ * much is there or coming already.  It takes buffers only while more than
+ * half of the handler's requests are free: demands come first.
+ */
+static void
+read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
+{
+	struct pager *pg = h->pg;
+	pindex_t end = mapped_end(pg, o, from - 1), i = from;
+	uint32_t before = 0, after, n;
+	struct pgio *io = h->io;
+
+	while (i < end && i < from + window &&
+	    slot_is_page(object_slot(&pg->objects, o, i)))
+		i++;
+	if (i >= end || i >= from + window || io == NULL ||
+	    blkq_inflight(h->q) * 2 > HANDLER_IO || o->careful > 0 ||
+	    pager_free(pg) < (int64_t)window + pg->free_low / 2)
+		return;
+	after = window - 1;
+	if (!pager_haspage(pg, o, i, &before, &after))
+		return;
+	n = US_MIN(after + 1, end - i);
+	if (pager_getpages(pg, h->q, io, o, i, &n, true) == PAGER_PEND)
+		(void)io_get(h);
+}
+
+/*
+ * The window of a page-in: as many pages as the stream suggests, on the side
+ * it runs to, as far as they are contiguous in the object and in swap.
+ */
+static enum answer
+fault_disk(struct handler *h, struct object *o, pindex_t i)
+{
+	struct pager *pg = h->pg;
+	bool down;
+	struct stream *s = stream_find(o, i, &down);
+	uint32_t want = policy_window(s->window, pager_free(pg)), n;
+	uint32_t before = 0, after = 0;
+	pindex_t first;
+	enum pager_rv rv;
+
+	if (o->careful > 0)
+		want = 1;
+	if (h->io == NULL)
+		return WAIT;
+	if (down)
+		before = want - 1;
+	else
+		after = want - 1;
+	if (!pager_haspage(pg, o, i, &before, &after))
+		KASSERT(false, "page %u has no block", i);
+	first = i - before;
+	n = before + 1 + after;
+	rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
+	if (rv == PAGER_AGAIN && pager_free(pg) > 0) {
+		drop_ahead(pg, CLUSTER_MAX);
+		rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
+	}
+	if (rv != PAGER_PEND)
+		return WAIT;
+	(void)io_get(h);
+	pg->ctr.faults_disk++;
+	if (o->careful > 0)
+		o->careful--;
+	stream_given(s, first, n);
+	/* Going down, fewer than asked for do not reach the page itself. */
+	if (first + n <= i)
+		return WAIT;
+	if (!down && s->window >= 8)
+		read_ahead(h, o, first + n, s->window);
+	return ANSWERED;
+}
+
+/*
+ * Pages that did not come back.  One of several: who wants it will read it
+ * alone.  One alone: it is lost, and touching it is SIGBUS.
+ */
+static void
+read_failed(struct pager *pg, struct pgio *io, struct page *p)
+{
+	struct object *o = io->object;
+	pindex_t i = p->pindex;
+	uintptr_t va = object_va(o, i);
+	swblk_t blk;
+
+	p->flags |= PG_WANTED; /* so that whoever waits is woken */
+	if (io->n > 1 || io->ahead) {
+		o->careful = US_MAX(o->careful, io->n);
+		(void)pager_page_gone(pg, p, SLOT_NONE);
+		return;
+	}
+	mtx_unlock(&pg->lock);
+	(void)pmap_poison(pg->pmap, va);
+	mtx_lock(&pg->lock);
+	blk = swmap_clear(&o->swmap, i);
+	swspace_retire(&pg->space, blk);
+	(void)pager_page_gone(pg, p, SLOT_LOST);
+	log_msg(LOG_ERROR,
+	    "the page at %#jx is lost; touching it will end in SIGBUS",
+	    (uintmax_t)va);
+}
+
+static void
+run_add(struct run *r, struct page *p)
+{
+	if (r->n == 0)
+		r->first = p->pindex;
+	r->page[r->n++] = p;
+}
+
+/* Read ahead and nobody asked for it yet: kept in its buffer, until then. */
+static void
+park_ahead(struct pager *pg, struct run *r)
+{
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct page *p = r->page[i];
+
+		p->state = PS_INACTIVE;
+		p->flags |= PG_AHEAD;
+		pager_unbusy(pg, p);
+		page_enqueue(&pg->pages, p, PQ_AHEAD);
+	}
+}
+
+static void
+run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
+{
+	if (r->n == 0)
+		return;
+	if (wanted)
+		run_entered(h->pg, r, run_enter(h->pg, r));
+	else
+		park_ahead(h->pg, r);
+	if (wanted && io->ahead)
+		read_ahead(h, r->o, r->first + r->n, r->n);
+	r->n = 0;
+}
+
+/* A read is complete.  Releases the lock. */
+static void
+read_done(struct handler *h, struct pgio *io)
+{
+	struct pager *pg = h->pg;
+	struct run r = {.o = io->object};
+	bool wanted = !io->ahead;
+
+	pager_get_verify(pg, io);
+	mtx_lock(&pg->lock);
+	for (uint32_t i = 0; i < io->n; i++)
+		wanted |= (page_of(&pg->pages, io->page[i])->flags &
+			      PG_WANTED) != 0;
+	if (!io->ahead)
+		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
+	for (uint32_t i = 0; i < io->n; i++) {
+		struct page *p = page_of(&pg->pages, io->page[i]);
+
+		if (io->good[i]) {
+			run_add(&r, p);
+			continue;
+		}
+		run_read(h, io, &r, wanted);
+		read_failed(pg, io, p);
+	}
+	run_read(h, io, &r, wanted);
+	io_put(h, io);
+	if (pg->have_memory != NULL) /* buffers, that is */
+		pg->have_memory(pg->event_arg);
+	mtx_unlock(&pg->lock);
+}
+
+/* ---- pages in memory ------------------------------------------------------------ */
+
+/* Whether a page can be entered together with one of the given queue. */
+static struct page *
+same_kind(const struct pager *pg, const struct object *o, pindex_t i,
+    uint8_t queue)
+{
+	uint32_t slot = object_slot(&pg->objects, o, i);
+	struct page *p;
+
+	if (!slot_is_page(slot))
+		return NULL;
+	p = page_of(&pg->pages, slot);
+	return p->queue == queue && queue != PQ_NONE ? p : NULL;
+}
+
+/*
+ * A soft fault.  In a stream, its neighbours that lie in the same queue come
+ * along; a single touch says nothing about neighbours.  Releases the lock.
+ */
+static void
+fault_soft(struct handler *h, struct object *o, struct page *p)
+{
+	struct pager *pg = h->pg;
+	bool down, ahead = p->queue == PQ_AHEAD;
+	struct stream *s = stream_find(o, p->pindex, &down);
+	uint32_t want = ahead && s->window < 8 ? 8 : s->window;
+	uint8_t queue = p->queue;
+	struct run r = {.o = o};
+	pindex_t end = mapped_end(pg, o, p->pindex);
+
+	for (pindex_t i = p->pindex; i < end && r.n < want; i++) {
+		struct page *next =
+		    i == p->pindex ? p : same_kind(pg, o, i, queue);
+
+		if (next == NULL)
+			break;
+		if (next->queue != PQ_NONE)
+			page_dequeue(&pg->pages, next);
+		pager_busy(pg, next);
+		run_add(&r, next);
+	}
+	stream_given(s, r.first, r.n);
+	pg->ctr.faults_soft++;
+	if (ahead)
+		read_ahead(h, o, r.first + r.n, US_MAX(s->window, 8));
+	run_entered(pg, &r, run_enter(pg, &r));
+}
+
+/* Releases the lock. */
+static void
+fault_page(struct handler *h, struct object *o, struct page *p,
+    const struct pmap_fault *f)
+{
+	struct pager *pg = h->pg;
+
+	if (p->flags & PG_BUSY) {
+		p->flags |= PG_WANTED;
+		return;
+	}
+	if (p->state != PS_ACTIVE) {
+		fault_soft(h, o, p);
+		return;
+	}
+	if (p->queue != PQ_NONE)
+		page_dequeue(&pg->pages, p);
+	pager_busy(pg, p);
+	fault_present(pg, p, f);
+}
+
+/* ---- one fault ------------------------------------------------------------------- */
+
+static enum answer
+fault_resolve(struct handler *h, const struct pmap_fault *f)
+{
+	struct pager *pg = h->pg;
+	struct map_entry *e = map_lookup(&pg->map, f->va);
+	struct object *o;
+	uint32_t slot;
+	pindex_t i;
+
+	if (e == NULL) {
+		/* Unmapped a moment ago: the access will see for itself. */
+		(void)pmap_wake(pg->pmap, f->va, 1);
+		return ANSWERED;
+	}
+	o = e->object;
+	i = (pindex_t)atop(f->va - o->base);
+	slot = object_slot(&pg->objects, o, i);
+	if (slot_is_page(slot)) {
+		fault_page(h, o, page_of(&pg->pages, slot), f);
+		return ANSWERED;
+	}
+	if (slot == SLOT_LOST) {
+		(void)pmap_poison(pg->pmap, f->va);
+		return ANSWERED;
+	}
+	if (slot == SLOT_NONE && swblk_valid(swmap_get(&o->swmap, i)))
+		return fault_disk(h, o, i);
+	/* A protection fault where nothing should be: zeros all the same. */
+	if (slot == SLOT_ZERO || f->protect)
+		return fault_zero_page(pg, o, i, f);
+	return fault_zero(pg, o, i, f->write);
+}
+
+/* ---- the handler -------------------------------------------------------------------- */
+
+int
+handler_init(struct handler *h, struct pager *pg, struct blkq *q)
+{
+	KASSERT(blkq_depth(q) >= HANDLER_IO, "queue too shallow");
+	*h = (struct handler){.pg = pg, .q = q};
+	h->all = mem_map(HANDLER_IO * sizeof(struct pgio));
+	if (h->all == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < HANDLER_IO; i++) {
+		h->all[i].next = NULL; /* touched now, not in a fault */
+		io_put(h, &h->all[i]);
+	}
+	return 0;
+}
+
+void
+handler_destroy(struct handler *h)
+{
+	blkq_destroy(h->q);
+	mem_unmap(h->all, HANDLER_IO * sizeof(struct pgio));
+}
+
+/*
+ * The fault waits, and with it all later ones, for the page-out thread to
+ * free some page.  It is told that we do by the shortage itself.
+ */
+static void
+wait_begin(struct handler *h, const struct pmap_fault *f)
+{
+	if (h->waiting)
+		return;
+	h->pending = *f;
+	h->waiting = true;
+	h->waiting_since = clock_now_ns(h->pg->clock);
+	h->pg->ctr.waits_memory++;
+	if (h->pg->need_pageout != NULL)
+		h->pg->need_pageout(h->pg->event_arg);
+}
+
+static void
+wait_end(struct handler *h)
+{
+	if (!h->waiting)
+		return;
+	h->waiting = false;
+	h->pg->ctr.wait_memory_ns +=
+	    clock_now_ns(h->pg->clock) - h->waiting_since;
+}
+
+static bool
+answer(struct handler *h, const struct pmap_fault *f)
+{
+	enum answer a;
+
+	mtx_lock(&h->pg->lock);
+	if (!h->waiting)
+		h->pg->ctr.faults++;
+	a = fault_resolve(h, f);
+	if (a == WAIT)
+		wait_begin(h, f);
+	else
+		wait_end(h);
+	mtx_unlock(&h->pg->lock);
+	return a == ANSWERED;
+}
+
+static bool
+reap(struct handler *h)
+{
+	struct blkreq *req;
+	bool any = false;
+
+	while ((req = blkq_poll(h->q)) != NULL) {
+		read_done(h, req->arg);
+		any = true;
+	}
+	return any;
+}
+
+bool
+handler_step(struct handler *h)
+{
+	bool any = reap(h);
+	struct pmap_fault f;
+
+	if (h->waiting && !answer(h, &h->pending))
+		return any;
+	for (int i = 0; i < FAULT_BATCH; i++) {
+		if (pmap_next_fault(h->pg->pmap, &f) != 0)
+			break;
+		any = true;
+		if (!answer(h, &f))
+			break;
+		/* A read must be on its way before we look further. */
+		blkq_flush(h->q);
+	}
+	return any;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fault: one fault, one resolution.
+ *
+ * Each handler has a block queue and requests of its own, and answers faults
+ * without ever waiting for I/O: it starts a read, and the completion, which it
+ * reaps later, enters the page and wakes the thread.
+ */
+#ifndef USWAP_FAULT_H
+#define USWAP_FAULT_H
+
+#include "pager/pager.h"
+
+/* Reads one handler may have in flight: demands and windows read ahead. */
+#define HANDLER_IO 16
+
+/* Its thread's own, but waiting, which others look at. */
+struct handler {
+	struct pager *pg;
+	struct blkq *q; /* depth >= HANDLER_IO */
+	struct pgio *io; /* free requests */
+	struct pgio *all; /* HANDLER_IO of them */
+	struct pmap_fault pending; /* valid while waiting */
+	uint64_t waiting_since;
+	_Atomic bool waiting; /* a fault could not have a page so far */
+};
+
+/* q was created by the thread that will call handler_step.  0 or -ENOMEM. */
+int handler_init(struct handler *, struct pager *, struct blkq *q);
+/* Nothing in flight.  The queue is destroyed too. */
+void handler_destroy(struct handler *);
+
+/*
+ * Answers what can be answered now: completed reads, the pending fault, new
+ * faults.  Returns whether anything was done.  Lock not held.
+ */
+bool handler_step(struct handler *);
+
+#endif

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+
+#include "base/log.h"
+#include "base/sort.h"
+#include "daemon/pageout.h"
+
+/* Pages worked on at once: what one write can take. */
+struct batch {
+	uint32_t n;
+	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
+	uint32_t frame[CLUSTER_MAX];	 /* deactivate: where each goes */
+	uint8_t fate[CLUSTER_MAX];
+	uint64_t tag[CLUSTER_MAX];
+	bool has_block[CLUSTER_MAX];
+	uint32_t loose[CLUSTER_MAX];
+	uintptr_t stuck[CLUSTER_MAX]; /* shared after a fork, perhaps */
+};
+
+/* What becomes of a page of a batch. */
+enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };
+
+int
+pageout_init(struct pageout *po, struct pager *pg, struct blkq *q)
+{
+	KASSERT(blkq_depth(q) >= PAGEOUT_IO, "queue too shallow");
+	*po = (struct pageout){.pg = pg, .q = q};
+	po->all = mem_map(PAGEOUT_IO * sizeof(struct pgio));
+	po->batch = mem_map(sizeof(struct batch));
+	if (po->all == NULL || po->batch == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < PAGEOUT_IO; i++) {
+		po->all[i].next = po->io;
+		po->io = &po->all[i];
+	}
+	return 0;
+}
+
+void
+pageout_destroy(struct pageout *po)
+{
+	blkq_destroy(po->q);
+	mem_unmap(po->all, PAGEOUT_IO * sizeof(struct pgio));
+	mem_unmap(po->batch, sizeof(struct batch));
+}
+
+/* ---- deactivate: out of the program -------------------------------------------- */
+
+static void
+batch_add(struct pageout *po, struct page *p)
+{
+	struct batch *b = po->batch;
+
+	if (p->queue != PQ_NONE)
+		page_dequeue(&po->pg->pages, p);
+	pager_busy(po->pg, p);
+	b->order[b->n++] = (struct keyed){
+	    (uint64_t)p->object << 32 | p->pindex,
+	    page_no(&po->pg->pages, p)};
+}
+
+static struct page *
+batch_page(const struct pageout *po, uint32_t i)
+{
+	return page_of(&po->pg->pages, po->batch->order[i].value);
+}
+
+/* Frames for the batch, as few runs as there are.  Lock held. */
+static uint32_t
+batch_frames(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	uint32_t got = 0;
+
+	while (got < b->n) {
+		uint32_t n = b->n - got;
+		uint32_t frame = frames_alloc_out(&po->pg->frames, &n);
+
+		if (frame == FRAME_NONE)
+			break;
+		for (uint32_t i = 0; i < n; i++)
+			b->frame[got++] = frame + i;
+	}
+	return got;
+}
+
+/* How many from i on are adjacent in the program and in their frames. */
+static uint32_t
+batch_run(const struct batch *b, uint32_t i)
+{
+	uint32_t n = 1;
+
+	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
+	    b->frame[i + n] == b->frame[i] + n)
+		n++;
+	return n;
+}
+
+/* The lock is not held: the pages are busy. */
+static void
+batch_remove(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+
+	for (uint32_t i = 0; i < b->n;) {
+		struct page *p = batch_page(po, i);
+		uint32_t run = batch_run(b, i), done;
+		int error = 0;
+
+		done = pmap_remove(pg->pmap, pager_va(pg, p),
+		    frame_addr(&pg->frames, b->frame[i]), run, &error);
+		for (uint32_t k = 0; k < done; k++)
+			b->fate[i++] = MOVED;
+		if (done == run)
+			continue;
+		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
+		if (error == -EBUSY)
+			b->stuck[i] = pager_va(pg, batch_page(po, i));
+		i++;
+	}
+}
+
+/*
+ * Lock held.  A page that was not there was dropped by the program with a raw
+ * system call: it reads as zeros now, and so must what we remember of it.
+ */
+static void
+batch_removed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct page *p = batch_page(po, i);
+
+		if (b->fate[i] == MOVED) {
+			p->state = PS_INACTIVE;
+			p->frame = b->frame[i];
+			pager_unbusy(pg, p);
+			page_enqueue(&pg->pages, p, PQ_INACTIVE);
+			continue;
+		}
+		frames_free(&pg->frames, b->frame[i], 1);
+		if (b->fate[i] == VANISHED) {
+			pager_unswapped(pg, pager_object(pg, p), p->pindex);
+			(void)pager_page_gone(pg, p, SLOT_NONE);
+			continue;
+		}
+		pager_unbusy(pg, p);
+		page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	}
+}
+
+/* Lock held, and released meanwhile.  Returns how many pages left. */
+static uint32_t
+batch_deactivate(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	uint32_t got, gone = 0;
+
+	sort_keyed(b->order, b->n);
+	got = batch_frames(po);
+	while (b->n > got) {
+		struct page *p = batch_page(po, --b->n);
+
+		pager_unbusy(pg, p);
+		page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	}
+	for (uint32_t i = 0; i < b->n; i++)
+		b->stuck[i] = 0;
+	mtx_unlock(&pg->lock);
+	batch_remove(po);
+	mtx_lock(&pg->lock);
+	batch_removed(po);
+	mtx_unlock(&pg->lock);
+	for (uint32_t i = 0; i < b->n; i++) {
+		if (b->stuck[i] != 0)
+			pmap_unshare(pg->pmap, b->stuck[i], 1);
+		gone += b->fate[i] != STAYS;
+	}
+	mtx_lock(&pg->lock);
+	return gone;
+}
+
+static uint32_t
+deactivate(struct pageout *po, uint32_t want)
+{
+	struct pager *pg = po->pg;
+	struct page *p = pageq_first(&pg->pages, PQ_ACTIVE), *next;
+	uint32_t looked = 0;
+
+	po->batch->n = 0;
+	want = US_MIN(want, CLUSTER_MAX);
+	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
+	     p = next, looked++) {
+		next = pageq_next(&pg->pages, p);
+		if ((p->flags & PG_WRITING) == 0)
+			batch_add(po, p);
+	}
+	return po->batch->n == 0 ? 0 : batch_deactivate(po);
+}
+
+/* ---- clean: what need not be written ---------------------------------------------- */
+
+/* The lock is not held.  Compares contents with what swap space has. */
+static void
+batch_classify(struct pageout *po)
+{
+	struct batch *b = po->batch;
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		const void *data = frame_addr(&po->pg->frames, b->frame[i]);
+
+		if (pager_page_is_zero(data))
+			b->fate[i] = ZERO;
+		else if (b->has_block[i] && pager_tag(data) == b->tag[i])
+			b->fate[i] = CLEAN;
+		else
+			b->fate[i] = DIRTY;
+	}
+}
+
+/* Lock held.  Returns how many pages are gone. */
+static uint32_t
+batch_classified(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	uint32_t gone = 0;
+
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct page *p = batch_page(po, i);
+		struct object *o = pager_object(pg, p);
+		uint32_t slot = SLOT_NONE;
+
+		if (p->flags & PG_WANTED || b->fate[i] == DIRTY) {
+			/* Wanted: it stays where a soft fault finds it. */
+			bool wanted = (p->flags & PG_WANTED) != 0;
+
+			pager_unbusy(pg, p);
+			page_enqueue(&pg->pages, p,
+			    wanted ? PQ_INACTIVE : PQ_LAUNDRY);
+			continue;
+		}
+		if (b->fate[i] == CLEAN) {
+			pg->ctr.clean_drops++;
+		} else {
+			pg->ctr.zero_drops++;
+			if (!o->reserved)
+				pager_unswapped(pg, o, p->pindex);
+			else if (swblk_valid(swmap_get(&o->swmap, p->pindex)))
+				slot = SLOT_RESERVED;
+		}
+		b->loose[gone++] = pager_page_gone(pg, p, slot);
+	}
+	return gone;
+}
+
+/* Lock held, and released meanwhile.  Returns how many pages are gone. */
+static uint32_t
+clean(struct pageout *po, uint32_t want)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	struct page *p;
+	uint32_t gone;
+
+	b->n = 0;
+	want = US_MIN(want, CLUSTER_MAX);
+	while (b->n < want &&
+	    (p = pageq_first(&pg->pages, PQ_INACTIVE)) != NULL) {
+		struct object *o = pager_object(pg, p);
+		uint32_t i = b->n;
+
+		b->frame[i] = p->frame;
+		b->has_block[i] = swblk_valid(swmap_get(&o->swmap, p->pindex));
+		if (b->has_block[i])
+			b->tag[i] = object_tag(&pg->objects, o, p->pindex);
+		batch_add(po, p);
+	}
+	if (b->n == 0)
+		return 0;
+	mtx_unlock(&pg->lock);
+	batch_classify(po);
+	mtx_lock(&pg->lock);
+	gone = batch_classified(po);
+	pager_discard(pg, b->loose, gone);
+	return gone;
+}
+
+/* ---- launder: write ------------------------------------------------------------------ */
+
+static void
+full_message(struct pageout *po)
+{
+	char total[16];
+
+	if (po->said_full)
+		return;
+	po->said_full = true;
+	log_msg(LOG_ERROR,
+	    "swap space is full (%s): memory now grows beyond the budget; give "
+	    "the program more with --swap SPEC",
+	    size_text(total, ptoa(po->pg->space.total)));
+}
+
+/* Lock held, and released meanwhile.  Returns how many writes were started. */
+static uint32_t
+launder(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+	uint32_t started = 0;
+
+	while (po->io != NULL && pg->pages.q[PQ_LAUNDRY].count > 0) {
+		struct pgio *io = po->io;
+
+		if (pager_putpages(pg, po->q, io) != PAGER_PEND) {
+			if (pager_reclaim_blocks(pg, CLUSTER_MAX) > 0)
+				continue;
+			break;
+		}
+		po->io = io->next;
+		started++;
+		mtx_unlock(&pg->lock);
+		blkq_flush(po->q);
+		pager_put_tags(pg, io);
+		mtx_lock(&pg->lock);
+	}
+	return started;
+}
+
+/* Lock not held. */
+static bool
+reap(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+	struct blkreq *req;
+	bool any = false;
+
+	while ((req = blkq_poll(po->q)) != NULL) {
+		struct pgio *io = req->arg;
+		uint32_t n;
+
+		mtx_lock(&pg->lock);
+		n = pager_put_done(pg, io, po->batch->loose);
+		pager_discard(pg, po->batch->loose, n);
+		mtx_unlock(&pg->lock);
+		io->next = po->io;
+		po->io = io;
+		any = true;
+	}
+	return any;
+}
+
+/* ---- the step -------------------------------------------------------------------------- */
+
+/* How many pages must still be found, beyond those already on their way. */
+static int64_t
+shortage(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+	int64_t nfree = pager_free(pg);
+	int64_t writing = 0;
+
+	if (nfree < (int64_t)pg->free_low)
+		po->working = true;
+	if (nfree >= (int64_t)pg->free_high)
+		po->working = false;
+	if (pg->space.avail > SWSPACE_HIWAT)
+		po->said_full = false;
+	if (po->force)
+		return CLUSTER_MAX;
+	if (!po->working)
+		return 0;
+	writing = (int64_t)blkq_inflight(po->q) * CLUSTER_MAX;
+	return US_MAX((int64_t)pg->free_high - nfree - writing, 0);
+}
+
+/*
+ * Lock held, and released meanwhile.  One batch through each stage.  Nothing
+ * left, nothing started and nothing in flight means that swap space is full
+ * (or absent): then the pager grows.
+ */
+static bool
+make_free(struct pageout *po, uint32_t want)
+{
+	struct pager *pg = po->pg;
+	uint32_t inactive = pg->pages.q[PQ_INACTIVE].count;
+	uint32_t done = 0;
+
+	if (!po->force && inactive < pg->inactive_goal + want)
+		done += deactivate(po, pg->inactive_goal + want - inactive);
+	if (pg->pages.q[PQ_INACTIVE].count > 0)
+		done += clean(po, want);
+	done += launder(po);
+	if (done > 0 || blkq_inflight(po->q) > 0)
+		return done > 0;
+	if (!pg->grow && pg->pages.q[PQ_LAUNDRY].count > 0) {
+		pg->grow = true;
+		full_message(po);
+		if (pg->have_memory != NULL)
+			pg->have_memory(pg->event_arg);
+	}
+	return false;
+}
+
+bool
+pageout_step(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+	bool any = reap(po);
+	int64_t want;
+
+	mtx_lock(&pg->lock);
+	want = shortage(po);
+	if (want > 0 && po->first_out != NULL) {
+		mtx_unlock(&pg->lock);
+		po->first_out(po->first_out_arg);
+		po->first_out = NULL;
+		mtx_lock(&pg->lock);
+	}
+	if (pg->njunk >= CLUSTER_MAX || (want > 0 && pg->njunk > 0)) {
+		pager_sweep(pg);
+		want = shortage(po);
+	}
+	if (want > 0 && make_free(po, (uint32_t)want))
+		any = true;
+	mtx_unlock(&pg->lock);
+	return any;
+}
+
+pindex_t
+pageout_range(struct pageout *po, struct object *o, pindex_t first,
+    pindex_t end)
+{
+	struct pager *pg = po->pg;
+	pindex_t i = first;
+
+	if (po->first_out != NULL)
+		po->first_out(po->first_out_arg);
+	po->first_out = NULL;
+	mtx_lock(&pg->lock);
+	po->batch->n = 0;
+	for (; i < end && po->batch->n < CLUSTER_MAX; i++) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+		struct page *p;
+
+		if (!slot_is_page(slot))
+			continue;
+		p = page_of(&pg->pages, slot);
+		if (p->state == PS_ACTIVE && p->queue == PQ_ACTIVE &&
+		    (p->flags & PG_WRITING) == 0)
+			batch_add(po, p);
+	}
+	if (po->batch->n > 0)
+		(void)batch_deactivate(po);
+	mtx_unlock(&pg->lock);
+	return i;
+}

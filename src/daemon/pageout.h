@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pageout: makes free pages before they are needed.
+ *
+ *	active ──deactivate──▶ inactive ──clean──▶ dropped: unchanged, or zeros
+ *	                          │
+ *	                          └─▶ laundry ──launder──▶ written, then gone
+ *
+ * It starts when fewer than free_low pages are free and goes on until there
+ * are free_high.  The oldest active pages are taken out of the program, and
+ * so become soft faults if they are used; those that are not have their
+ * contents compared with what swap space holds, and are dropped or written.
+ */
+#ifndef USWAP_PAGEOUT_H
+#define USWAP_PAGEOUT_H
+
+#include "pager/pager.h"
+
+/* Writes in flight at once, of up to 1 MiB each. */
+#define PAGEOUT_IO 8
+
+/* The page-out thread's own. */
+struct pageout {
+	struct pager *pg;
+	struct blkq *q; /* depth >= PAGEOUT_IO */
+	struct pgio *io; /* free requests */
+	struct pgio *all;
+	struct batch *batch; /* pages being worked on */
+	bool working; /* between the water marks */
+	bool force; /* see pageout_range */
+	/* Called once, without the lock, before the first page leaves. */
+	void (*first_out)(void *arg);
+	void *first_out_arg;
+	bool said_full; /* the message about full swap space */
+};
+
+/* q was created by the thread that will call pageout_step.  0 or -ENOMEM. */
+int pageout_init(struct pageout *, struct pager *, struct blkq *q);
+/* Nothing in flight.  The queue is destroyed too. */
+void pageout_destroy(struct pageout *);
+
+/*
+ * One bounded piece of work: completions, then a batch of each stage.
+ * Returns whether anything was done; if not, there is nothing to do before
+ * the next event.  Lock not held.
+ */
+bool pageout_step(struct pageout *);
+
+/*
+ * Takes pages of [first, end) that are mapped and not wired out of the
+ * program, one batch, as if they were the oldest.  Returns where to go on.
+ * With `force` set, pageout_step then works until nothing is left on the
+ * inactive and laundry queues, or nothing more can be done.  Lock not held.
+ */
+pindex_t pageout_range(struct pageout *, struct object *, pindex_t first,
+    pindex_t end);
+
+#endif

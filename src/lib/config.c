@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "lib/config.h"
+
+/* "tmp" without a size: eight times the budget, or what half the disk gives. */
+#define TMP_FACTOR 8
+
+/* ---- memory ------------------------------------------------------------------ */
+
+/* The number after `key` in a small text file; 0 if it is not there. */
+static uint64_t
+number_in_file(const char *path, const char *key)
+{
+	char text[4096];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *at;
+	ssize_t n;
+
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return 0;
+	text[n] = '\0';
+	at = strstr(text, key);
+	return at == NULL ? 0 : strtoull(at + strlen(key), NULL, 10);
+}
+
+uint64_t
+config_default_ram(void)
+{
+	uint64_t ram = number_in_file("/proc/meminfo", "MemAvailable:") * 1024;
+	uint64_t v2 = number_in_file("/sys/fs/cgroup/memory.max", "");
+	uint64_t v1 = number_in_file(
+	    "/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+
+	if (v2 != 0)
+		ram = US_MIN(ram, v2);
+	if (v1 != 0)
+		ram = US_MIN(ram, v1);
+	return ram / 2 & ~PAGE_MASK;
+}
+
+/* ---- temporary swap files --------------------------------------------------------- */
+
+/*
+ * "tmp[,size=SIZE][,dir=DIR]", taken apart: DIR (empty: the default), and the
+ * rest as a spec that blkspec_parse knows.
+ */
+static bool
+is_tmp(const char *spec, char *dir, char *rest, size_t len)
+{
+	const char *at, *end;
+
+	dir[0] = '\0';
+	if (strncmp(spec, "tmp", 3) != 0 || (spec[3] != '\0' && spec[3] != ','))
+		return false;
+	strf(rest, len, "%s", spec);
+	at = strstr(rest, ",dir=");
+	if (at != NULL) {
+		size_t n;
+
+		end = strchrnul(at + 1, ',');
+		n = US_MIN((size_t)(end - at) - 5, len - 1);
+		memcpy(dir, at + 5, n);
+		dir[n] = '\0';
+		memmove(rest + (at - rest), end, strlen(end) + 1);
+	}
+	return true;
+}
+
+static const char *
+tmp_dir(const char *dir)
+{
+	const char *env = getenv("TMPDIR");
+
+	if (dir[0] != '\0')
+		return dir;
+	return env != NULL && env[0] == '/' ? env : "/var/tmp";
+}
+
+/* Sets the size a temporary file is to have; checks that there is room. */
+static int
+tmp_size(struct blkspec *spec, const char *dir, uint64_t ram_pages, char *err,
+    size_t errlen)
+{
+	struct statvfs fs;
+	uint64_t room;
+	char have[16], want[16];
+
+	if (statvfs(dir, &fs) != 0) {
+		int error = -errno;
+
+		strf(err, errlen,
+		    "no swap space: %s: %s; name a directory with TMPDIR, or a "
+		    "file with --swap",
+		    dir, strerrorname_np(-error));
+		return error;
+	}
+	room = (uint64_t)fs.f_bavail * fs.f_frsize;
+	if (spec->size == 0)
+		spec->size = US_MIN(ptoa(ram_pages) * TMP_FACTOR, room / 2) &
+		    ~PAGE_MASK;
+	if (spec->size <= room && spec->size >= ptoa(16))
+		return 0;
+	strf(err, errlen,
+	    "no swap space: %s has %s free, %s are wanted; name another place "
+	    "with --swap or TMPDIR",
+	    dir, size_text(have, room), size_text(want, spec->size));
+	return -ENOSPC;
+}
+
+/* ---- specs ----------------------------------------------------------------------------- */
+
+static int
+open_tmp(struct blkspec *spec, const char *dir, uint64_t ram_pages,
+    struct blkdev **ret, char *err, size_t errlen)
+{
+	int error = tmp_size(spec, dir, ram_pages, err, errlen);
+
+	if (error != 0 || ret == NULL)
+		return error;
+	return blkdev_open_temp(spec, dir, ret, err, errlen);
+}
+
+int
+config_open_spec(const char *text, uint64_t ram_pages, struct blkdev **ret,
+    int *ret_prio, char *err, size_t errlen)
+{
+	char dir[1024], rest[1200];
+	bool tmp = is_tmp(text, dir, rest, sizeof(rest));
+	struct blkspec spec;
+	int error;
+
+	error = blkspec_parse(tmp ? rest : text, &spec, err, errlen);
+	if (error != 0)
+		return error;
+	*ret_prio = spec.prio;
+	if (tmp)
+		return open_tmp(
+		    &spec, tmp_dir(dir), ram_pages, ret, err, errlen);
+	return blkdev_open_file(&spec, ret, err, errlen);
+}
+
+int
+config_check_spec(const char *text, uint64_t ram_pages, char *err,
+    size_t errlen)
+{
+	char dir[1024], rest[1200];
+	bool tmp = is_tmp(text, dir, rest, sizeof(rest));
+	struct blkdev *dev;
+	struct blkspec spec;
+	int error;
+
+	error = blkspec_parse(tmp ? rest : text, &spec, err, errlen);
+	if (error != 0)
+		return error;
+	if (tmp)
+		return open_tmp(
+		    &spec, tmp_dir(dir), ram_pages, NULL, err, errlen);
+	error = blkdev_open_file(&spec, &dev, err, errlen);
+	if (error == 0)
+		blkdev_close(dev);
+	return error;
+}

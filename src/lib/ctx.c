@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/policy.h"
+#include "lib/ctx.h"
+
+/* Enough for the largest batch on the stack, many times over. */
+#define THREAD_STACK (256 * 1024)
+
+/*
+ * Pages that may ever be touched: 1 TiB.  It bounds the address space of the
+ * bookkeeping, not of the regions.
+ */
+#define TOTAL_PAGES (UINT64_C(1) << 28)
+
+/* ---- the sentence of the last error ------------------------------------------- */
+
+static _Thread_local char error_text[512]
+    __attribute__((tls_model("initial-exec")));
+
+USWAP_API const char *
+uswap_error(void)
+{
+	return error_text;
+}
+
+int
+ctx_error(int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(error_text, sizeof(error_text), fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+/* ---- the mailbox ----------------------------------------------------------------- */
+
+/*
+ * All signals stay blocked while a caller has the mailbox: a handler of the
+ * program's might allocate, and come here again.
+ */
+int
+ctx_call(struct uswap *u, struct call *c)
+{
+	sigset_t all, old;
+
+	if (atomic_load(&u->dead))
+		return ctx_error(-ESRCH, "this is a forked child: its parent's "
+					 "pager is not here");
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	mtx_lock(&u->call_lock);
+	while (u->call_taken)
+		cv_wait(&u->call_cv, &u->call_lock);
+	u->call_taken = true;
+	mtx_unlock(&u->call_lock);
+
+	/* Ours now.  c may be managed memory: no lock is held. */
+	u->call = *c;
+	mtx_lock(&u->call_lock);
+	u->call_done = false;
+	cv_broadcast(&u->call_cv);
+	while (!u->call_done)
+		cv_wait(&u->call_cv, &u->call_lock);
+	mtx_unlock(&u->call_lock);
+	*c = u->call;
+
+	mtx_lock(&u->call_lock);
+	u->call.fn = NULL;
+	u->call_taken = false;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (c->ret < 0)
+		ctx_error(0, "%s", c->text);
+	return c->ret;
+}
+
+static void
+clerk_serve(struct uswap *u)
+{
+	mtx_lock(&u->call_lock);
+	while (!atomic_load(&u->stop)) {
+		if (u->call.fn == NULL || u->call_done) {
+			cv_wait(&u->call_cv, &u->call_lock);
+			continue;
+		}
+		mtx_unlock(&u->call_lock);
+		u->call.ret = u->call.fn(u, &u->call);
+		mtx_lock(&u->call_lock);
+		u->call_done = true;
+		cv_broadcast(&u->call_cv);
+	}
+	mtx_unlock(&u->call_lock);
+}
+
+/* ---- events between the threads; the pager's lock is held ------------------------- */
+
+static void
+on_need_pageout(void *arg)
+{
+	struct uswap *u = arg;
+
+	blkq_kick(u->pageout.q);
+}
+
+static void
+on_have_memory(void *arg)
+{
+	struct uswap *u = arg;
+
+	for (unsigned i = 0; i < u->nhandlers; i++)
+		if (atomic_load(&u->handler[i].waiting))
+			blkq_kick(u->handler[i].q);
+}
+
+/*
+ * Before the first page leaves: from here on a forked child gets none of the
+ * managed memory, which it could not have whole.
+ */
+static void
+on_first_out(void *arg)
+{
+	struct uswap *u = arg;
+	struct pager *pg = &u->pager;
+
+	mtx_lock(&u->fork_lock);
+	mtx_lock(&pg->lock);
+	for (uint32_t i = 0; i < pg->map.n; i++)
+		syscall(SYS_madvise, pg->map.e[i].start,
+		    pg->map.e[i].end - pg->map.e[i].start, MADV_DONTFORK);
+	u->left = true;
+	mtx_unlock(&pg->lock);
+	mtx_unlock(&u->fork_lock);
+}
+
+/* ---- threads --------------------------------------------------------------------------- */
+
+static int
+thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
+    void *(*body)(void *))
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	int error;
+
+	t->u = u;
+	t->index = index;
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, THREAD_STACK);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	error = pthread_create(&t->thread, &attr, body, t);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return -error;
+}
+
+/* A thread is ready, or (error) cannot be. */
+static void
+report_ready(struct uswap *u, int error)
+{
+	mtx_lock(&u->call_lock);
+	u->started++;
+	if (error != 0)
+		u->failure = error;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+}
+
+static int
+await_ready(struct uswap *u, int count)
+{
+	int error;
+
+	mtx_lock(&u->call_lock);
+	while (u->started < count)
+		cv_wait(&u->call_cv, &u->call_lock);
+	error = u->failure;
+	mtx_unlock(&u->call_lock);
+	return error;
+}
+
+/*
+ * A thread has left its loop.  Others may still kick its queue, so it waits
+ * until they have left theirs.
+ */
+static void
+await_release(struct uswap *u)
+{
+	mtx_lock(&u->call_lock);
+	u->ended++;
+	cv_broadcast(&u->call_cv);
+	while (!u->release)
+		cv_wait(&u->call_cv, &u->call_lock);
+	mtx_unlock(&u->call_lock);
+}
+
+/* The index-th of the CPUs this thread may use; a hand-off to a thread on
+ * another CPU costs several times one on the same. */
+static void
+pin(unsigned index)
+{
+	cpu_set_t may, one;
+	unsigned n, cpu;
+
+	if (sched_getaffinity(0, sizeof(may), &may) != 0)
+		return;
+	n = (unsigned)CPU_COUNT(&may);
+	for (cpu = 0, index %= US_MAX(n, 1); cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &may) && index-- == 0)
+			break;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	(void)sched_setaffinity(0, sizeof(one), &one);
+}
+
+void *
+ctx_handler_main(void *arg)
+{
+	struct ctx_thread *t = arg;
+	struct uswap *u = t->u;
+	struct handler *h = &u->handler[t->index];
+	struct blkq *q;
+	int error;
+
+	pthread_setname_np(pthread_self(), "uswap-fault");
+	pin(t->index);
+	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
+	if (error == 0)
+		error = handler_init(h, &u->pager, q);
+	report_ready(u, error);
+	while (error == 0 && !atomic_load(&u->stop))
+		if (!handler_step(h))
+			blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
+	await_release(u);
+	if (error == 0)
+		handler_destroy(h);
+	return NULL;
+}
+
+/* Takes a whole range out: see uswap_pageout. */
+static void
+page_out_range(struct uswap *u)
+{
+	struct pageout *po = &u->pageout;
+	struct pager *pg = &u->pager;
+	uintptr_t va = u->range_start;
+
+	while (va < u->range_end) {
+		struct map_entry *e;
+		pindex_t i, end;
+		struct object *o;
+
+		mtx_lock(&pg->lock);
+		e = map_first(&pg->map, va);
+		if (e == NULL || e->start >= u->range_end) {
+			mtx_unlock(&pg->lock);
+			break;
+		}
+		o = e->object;
+		i = (pindex_t)atop(US_MAX(va, e->start) - o->base);
+		end = (pindex_t)atop(US_MIN(u->range_end, e->end) - o->base);
+		mtx_unlock(&pg->lock);
+		i = pageout_range(po, o, i, end);
+		va = object_va(o, i);
+		po->force = true;
+		while (pageout_step(po) || blkq_inflight(po->q) > 0)
+			blkq_wait(po->q, 1);
+		po->force = false;
+	}
+}
+
+void *
+ctx_pageout_main(void *arg)
+{
+	struct ctx_thread *t = arg;
+	struct uswap *u = t->u;
+	struct pageout *po = &u->pageout;
+	struct blkq *q;
+	int error;
+
+	pthread_setname_np(pthread_self(), "uswap-pageout");
+	error = blkq_create_uring(PAGEOUT_IO, -1, &q);
+	if (error == 0)
+		error = pageout_init(po, &u->pager, q);
+	po->first_out = on_first_out;
+	po->first_out_arg = u;
+	report_ready(u, error);
+	while (error == 0 && !atomic_load(&u->stop)) {
+		if (atomic_load(&u->want_range)) {
+			page_out_range(u);
+			mtx_lock(&u->range_lock);
+			atomic_store(&u->want_range, false);
+			cv_broadcast(&u->range_cv);
+			mtx_unlock(&u->range_lock);
+		}
+		if (!pageout_step(po))
+			blkq_wait(q, -1);
+	}
+	await_release(u);
+	if (error == 0)
+		pageout_destroy(po);
+	return NULL;
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+/* A file table without the program's files, but for stderr. */
+static void
+leave_file_table(struct uswap *u)
+{
+	u->private_files = unshare(CLONE_FILES) == 0;
+	if (!u->private_files)
+		return;
+	syscall(SYS_close_range, 0, 1, 0);
+	syscall(SYS_close_range, 3, ~0u, 0);
+	/* 0 and 1 must not become ours, lest somebody prints into them. */
+	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
+	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+/* Ends all threads but the clerk, which calls this. */
+static void
+end_threads(struct uswap *u)
+{
+	atomic_store(&u->stop, true);
+	mtx_lock(&u->call_lock);
+	while (u->ended < u->created) {
+		if (u->pageout.q != NULL)
+			blkq_kick(u->pageout.q);
+		for (unsigned i = 0; i < u->nhandlers; i++)
+			if (u->handler[i].q != NULL)
+				blkq_kick(u->handler[i].q);
+		(void)cv_timedwait(&u->call_cv, &u->call_lock, 100);
+	}
+	u->release = true;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+	if (u->created > 0)
+		pthread_join(u->pageout_thread.thread, NULL);
+	for (int i = 1; i < u->created; i++)
+		pthread_join(u->handler_thread[i - 1].thread, NULL);
+}
+
+static int
+build_threads(struct uswap *u, char *err, size_t errlen)
+{
+	int error;
+
+	error = thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
+	for (unsigned i = 0; error == 0; i++) {
+		u->created++;
+		if (i == u->nhandlers)
+			break;
+		error = thread_create(
+		    &u->handler_thread[i], u, i, ctx_handler_main);
+	}
+	if (error == 0)
+		error = await_ready(u, u->created);
+	if (error == 0)
+		return 0;
+	end_threads(u);
+	strf(err, errlen, "the pager's threads could not start: %s%s",
+	    strerrorname_np(-error),
+	    error == -ENOSYS || error == -EPERM
+		? "; io_uring is not available here: see the sysctl "
+		  "kernel.io_uring_disabled, or the container's seccomp profile"
+		: "");
+	return error;
+}
+
+static int
+build(struct uswap *u, char *err, size_t errlen)
+{
+	struct pager_params p = {.clock = &clock_real,
+	    .total_pages = TOTAL_PAGES};
+	int error;
+
+	policy_divide((uint32_t)u->ram_pages, &p);
+	error = pmap_open_uffd(p.frames, (u->opt.flags & USWAP_FORCE_COPY) != 0,
+	    &u->pmap, err, errlen);
+	if (error != 0)
+		return error;
+	p.pmap = u->pmap;
+	error = pager_init(&u->pager, &p);
+	if (error != 0) {
+		strf(err, errlen, "no memory for the pager's own tables");
+		goto err1;
+	}
+	u->pager.event_arg = u;
+	error = build_threads(u, err, errlen);
+	if (error != 0)
+		goto err0;
+	/* Nothing is managed before this, so no event could have been missed. */
+	u->pager.need_pageout = on_need_pageout;
+	u->pager.have_memory = on_have_memory;
+	return 0;
+
+err0:
+	pager_destroy(&u->pager);
+err1:
+	pmap_close(u->pmap);
+	return error;
+}
+
+/* Builds the rooms bottom-up, serves, and takes them down again. */
+static void *
+clerk_main(void *arg)
+{
+	struct ctx_thread *t = arg;
+	struct uswap *u = t->u;
+	char err[512] = "";
+	int error;
+
+	pthread_setname_np(pthread_self(), "uswap-clerk");
+	leave_file_table(u);
+	error = build(u, err, sizeof(err));
+	strf(u->call.text, sizeof(u->call.text), "%s", err);
+	mtx_lock(&u->call_lock);
+	u->failure = error;
+	u->call_done = true;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+	if (error != 0)
+		return NULL;
+	clerk_serve(u);
+	end_threads(u);
+	pager_destroy(&u->pager);
+	pmap_close(u->pmap);
+	return NULL;
+}
+
+int
+ctx_start(struct uswap *u, char *err, size_t errlen)
+{
+	int error;
+
+	mtx_init(&u->call_lock, RANK_CALL);
+	mtx_init(&u->range_lock, RANK_CALL);
+	mtx_init(&u->fork_lock, RANK_FORK);
+	cv_init(&u->call_cv);
+	cv_init(&u->range_cv);
+	error = thread_create(&u->clerk_thread, u, 0, clerk_main);
+	if (error != 0) {
+		strf(err, errlen, "no thread for the pager: %s",
+		    strerrorname_np(-error));
+		return error;
+	}
+	mtx_lock(&u->call_lock);
+	while (!u->call_done)
+		cv_wait(&u->call_cv, &u->call_lock);
+	error = u->failure;
+	mtx_unlock(&u->call_lock);
+	if (error != 0) {
+		pthread_join(u->clerk_thread.thread, NULL);
+		strf(err, errlen, "%s", u->call.text);
+	}
+	return error;
+}
+
+void
+ctx_stop(struct uswap *u)
+{
+	mtx_lock(&u->call_lock);
+	atomic_store(&u->stop, true);
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+	pthread_join(u->clerk_thread.thread, NULL);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * ctx: one pager with its threads; what a uswap_t points to.
+ *
+ * The threads
+ *	clerk	  owns the pager's file descriptors and does what callers ask
+ *	handlers  answer faults, one for each CPU
+ *	pageout	  makes free pages
+ *
+ * All of them share a file table that is not the program's: the clerk leaves
+ * the program's before it opens anything, and makes the others.  So a program
+ * that closes descriptors it does not know, or counts on their numbers, and a
+ * pager that must never lose its userfaultfd, cannot hurt each other.
+ *
+ * Callers do nothing themselves: a call is put into the mailbox, and the clerk
+ * executes it.  Their stacks and arguments may be managed memory, their
+ * signal handlers may touch any; none of that may happen with the pager's
+ * lock held, and on the clerk it cannot.
+ */
+#ifndef USWAP_CTX_H
+#define USWAP_CTX_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "daemon/fault.h"
+#include "daemon/pageout.h"
+#include "pager/pager.h"
+#include "uswap.h"
+
+#define HANDLERS_MAX 16
+/* Pages whose residency one call can tell. */
+#define CALL_VEC 4096
+
+struct call;
+typedef int call_fn(struct uswap *, struct call *);
+
+/* The mailbox.  Arguments and results are copied: see above. */
+struct call {
+	call_fn *fn; /* NULL: the clerk may sleep */
+	uintptr_t addr;
+	size_t len;
+	uintptr_t arg[3];
+	int ret;
+	uintptr_t out;
+	char text[1200]; /* in: a spec; out: the sentence for uswap_error */
+	union {
+		unsigned char vec[CALL_VEC];
+		struct uswap_stats stats;
+	};
+};
+
+struct ctx_thread {
+	struct uswap *u;
+	pthread_t thread;
+	unsigned index;
+};
+
+struct uswap {
+	struct uswap_options opt; /* constant, like what follows */
+	uint64_t ram_pages;
+	unsigned nhandlers;
+	bool private_files;
+	struct pmap *pmap;
+	struct pager pager; /* its own lock */
+	struct handler handler[HANDLERS_MAX]; /* each its thread's */
+	struct pageout pageout; /* its thread's */
+	struct ctx_thread clerk_thread, pageout_thread;
+	struct ctx_thread handler_thread[HANDLERS_MAX];
+
+	struct mtx call_lock; /* call, state below; RANK_CALL */
+	struct cv call_cv;    /* any change of what call_lock guards */
+	struct call call;
+	bool call_taken; /* a caller owns the mailbox */
+	bool call_done;
+	int started;  /* threads that are ready */
+	int failure;  /* why one of them could not start, -errno */
+	int created;  /* the clerk's: threads besides it */
+	int ended;    /* threads that have left their loops */
+	bool release; /* all have: they may take down what is theirs */
+	/* A range to page out: set by the clerk, cleared by pageout. */
+	struct mtx range_lock; /* RANK_CALL */
+	struct cv range_cv;
+	_Atomic bool want_range;
+	uintptr_t range_start, range_end;
+
+	_Atomic bool stop;
+	_Atomic bool dead; /* this is a forked child */
+
+	struct mtx fork_lock; /* held from uswap_fork_begin to _end */
+	bool left;	      /* fork_lock: some page has left memory */
+	bool fork_open;	      /* fork_lock: a fork is under way */
+};
+
+/* Starts everything; err holds a sentence on failure.  0 or -errno. */
+int ctx_start(struct uswap *, char *err, size_t errlen);
+/* Nothing is managed any more.  Stops and frees everything. */
+void ctx_stop(struct uswap *);
+/* The clerk's body, and one for each other kind of thread. */
+void *ctx_handler_main(void *);
+void *ctx_pageout_main(void *);
+
+/*
+ * Executes c->fn(u, c) on the clerk and returns its result; c is copied in
+ * and out.  On failure c->text is the calling thread's uswap_error().
+ */
+int ctx_call(struct uswap *, struct call *c);
+
+/* Says why in the calling thread's uswap_error(), and returns error. */
+int ctx_error(int error, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The functions that run on the clerk: regions.c, space.c, report.c. */
+call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed;
+call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
+call_fn do_swapon, do_stats;
+
+#endif

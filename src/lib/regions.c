@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What is done to managed regions.  All of it runs on the clerk, one call at a
+ * time, so the map and the life of objects do not change under a function
+ * here even where it sleeps for pages in progress.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "lib/ctx.h"
+
+static int
+refuse(struct call *c, int error, const char *what)
+{
+	strf(c->text, sizeof(c->text), "%s (%zu bytes at %#zx): %s", what,
+	    c->len, (size_t)c->addr, strerrorname_np(-error));
+	return error;
+}
+
+/* Not the C library's: those may be the preloaded ones, which ask us. */
+static void *
+raw_mremap(uintptr_t old, size_t olen, size_t nlen, int flags, uintptr_t new)
+{
+	return (void *)syscall(SYS_mremap, old, olen, nlen, flags, new);
+}
+
+static void
+raw_munmap(uintptr_t va, size_t len)
+{
+	(void)syscall(SYS_munmap, va, len);
+}
+
+/* ---- taking a range over ------------------------------------------------------- */
+
+/*
+ * Pages that are there already become active pages.  The range is registered
+ * but not in the map yet: a fault in it is woken, and faults again, until the
+ * object can answer for all of it.
+ */
+static int
+adopt_pages(struct uswap *u, struct object *o)
+{
+	struct pager *pg = &u->pager;
+	uint8_t present[1024];
+
+	for (pindex_t i = 0; i < o->npages; i += nitems(present)) {
+		uint32_t n = US_MIN(o->npages - i, (uint32_t)nitems(present));
+		int error;
+
+		error = pmap_resident(u->pmap, object_va(o, i), n, present);
+		if (error != 0)
+			return error;
+		mtx_lock(&pg->lock);
+		for (uint32_t k = 0; k < n && error == 0; k++) {
+			struct page *p;
+
+			if (!present[k])
+				continue;
+			p = pager_page_adopt(pg, o, i + k);
+			if (p == NULL) {
+				error = -ENOMEM;
+				break;
+			}
+			pager_unbusy(pg, p);
+			page_enqueue(&pg->pages, p, PQ_ACTIVE);
+		}
+		mtx_unlock(&pg->lock);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
+/* fresh: known to be empty, so that nothing has to be looked for. */
+static int
+manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
+{
+	struct pager *pg = &u->pager;
+	pindex_t npages = (pindex_t)atop(len);
+	struct object *o;
+	int error;
+
+	mtx_lock(&pg->lock);
+	o = pager_alloc(pg, va, npages);
+	mtx_unlock(&pg->lock);
+	if (o == NULL)
+		return -ENOMEM;
+	error = pmap_manage(u->pmap, va, npages);
+	if (error == 0 && !fresh)
+		error = adopt_pages(u, o);
+	mtx_lock(&pg->lock);
+	if (error == 0)
+		error = map_insert(&pg->map, va, va + len, o);
+	if (error == 0 && u->left)
+		(void)syscall(SYS_madvise, va, len, MADV_DONTFORK);
+	if (error != 0)
+		pager_dealloc(pg, o);
+	mtx_unlock(&pg->lock);
+	return error;
+}
+
+static int
+overlaps(struct uswap *u, uintptr_t va, size_t len)
+{
+	struct map_entry *e;
+	int yes;
+
+	mtx_lock(&u->pager.lock);
+	e = map_first(&u->pager.map, va);
+	yes = e != NULL && e->start < va + len;
+	mtx_unlock(&u->pager.lock);
+	return yes;
+}
+
+int
+do_manage(struct uswap *u, struct call *c)
+{
+	int error;
+
+	if (overlaps(u, c->addr, c->len))
+		return refuse(c, -EEXIST, "a part of the range is managed");
+	error = manage(u, c->addr, c->len, false);
+	return error == 0 ? 0
+			  : refuse(c, error, "the range cannot be managed");
+}
+
+int
+do_map(struct uswap *u, struct call *c)
+{
+	void *p = mem_map(c->len);
+	int error;
+
+	if (p == NULL)
+		return refuse(c, -ENOMEM, "no address space for a region");
+	error = manage(u, (uintptr_t)p, c->len, true);
+	if (error != 0) {
+		mem_unmap(p, c->len);
+		return refuse(c, error, "the region cannot be managed");
+	}
+	c->out = (uintptr_t)p;
+	return 0;
+}
+
+int
+do_is_managed(struct uswap *u, struct call *c)
+{
+	return overlaps(u, c->addr, c->len);
+}
+
+/* ---- letting a range go ----------------------------------------------------------- */
+
+static int
+forget(struct uswap *u, uintptr_t start, uintptr_t end)
+{
+	struct pager *pg = &u->pager;
+	struct map_entry part;
+	int error = 0;
+
+	mtx_lock(&pg->lock);
+	while (map_remove(&pg->map, start, end, &part)) {
+		struct object *o = part.object;
+		pindex_t first, last;
+
+		if (o == NULL) {
+			error = -ENOMEM;
+			break;
+		}
+		first = (pindex_t)atop(part.start - o->base);
+		last = (pindex_t)atop(part.end - o->base);
+		pager_settle(pg, o, first, last);
+		pager_purge(pg, o, first, last);
+		if (o->mappings == 0)
+			pager_dealloc(pg, o);
+		mtx_unlock(&pg->lock);
+		(void)pmap_unmanage(u->pmap, part.start,
+		    atop(part.end - part.start));
+		mtx_lock(&pg->lock);
+	}
+	mtx_unlock(&pg->lock);
+	return error;
+}
+
+int
+do_forget(struct uswap *u, struct call *c)
+{
+	int error = forget(u, c->addr, c->addr + c->len);
+
+	return error == 0 ? 0 : refuse(c, error, "too many regions to cut one");
+}
+
+int
+do_unmap(struct uswap *u, struct call *c)
+{
+	int error = do_forget(u, c);
+
+	if (error == 0)
+		raw_munmap(c->addr, c->len);
+	return error;
+}
+
+/*
+ * The kernel's pages and our record of them change under one hold of the
+ * lock: no fault can be answered between.
+ */
+int
+do_dontneed(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	uintptr_t end = c->addr + c->len, va = c->addr;
+	struct map_entry *e;
+
+	mtx_lock(&pg->lock);
+	while ((e = map_first(&pg->map, va)) != NULL && e->start < end) {
+		struct object *o = e->object;
+		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
+		pindex_t first = (pindex_t)atop(from - o->base);
+		pindex_t last = (pindex_t)atop(to - o->base);
+
+		pager_settle(pg, o, first, last);
+		(void)pmap_drop(u->pmap, from, atop(to - from));
+		pager_purge(pg, o, first, last);
+		va = to;
+	}
+	mtx_unlock(&pg->lock);
+	return 0;
+}
+
+/* ---- mremap ------------------------------------------------------------------------- */
+
+/* Grows an entry where it is.  The new pages are registered with the old. */
+static int
+grow_in_place(struct uswap *u, struct call *c, struct map_entry *e, size_t nlen)
+{
+	struct pager *pg = &u->pager;
+	struct object *o = e->object;
+	uintptr_t end = c->addr + nlen;
+	int error = 0;
+
+	if (atop(end - o->base) > o->npages)
+		error = object_grow(o, (pindex_t)atop(end - o->base));
+	if (error != 0)
+		return error;
+	if (raw_mremap(c->addr, c->len, nlen, 0, 0) == MAP_FAILED)
+		return -errno;
+	return map_extend(&pg->map, e, end);
+}
+
+/*
+ * Moves [addr, addr + len) to a new place, as long as nlen.  The kernel takes
+ * the pages that are there along; a new object takes over the others.
+ */
+static int
+move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
+    uintptr_t to)
+{
+	struct pager *pg = &u->pager;
+	pindex_t first = (pindex_t)atop(c->addr - o->base);
+	pindex_t n = (pindex_t)atop(c->len);
+	struct map_entry part;
+	struct object *new;
+	void *p;
+	int error;
+
+	mtx_assert(&pg->lock);
+	new = pager_alloc(pg, to, (pindex_t)atop(nlen));
+	if (new == NULL)
+		return -ENOMEM;
+	pager_settle(pg, o, first, first + n);
+	p = raw_mremap(c->addr, c->len, nlen, flags, to);
+	if (p == MAP_FAILED) {
+		error = -errno;
+		pager_dealloc(pg, new);
+		return error;
+	}
+	new->base = (uintptr_t)p;
+	error = pmap_manage(u->pmap, new->base, new->npages);
+	KASSERT(error == 0, "a moved range cannot be registered: %d", error);
+	if (u->left)
+		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);
+	while (pager_copy(pg, o, first, new, n) != 0)
+		log_msg(LOG_ERROR, "no memory to move a region: trying again");
+	while (map_remove(&pg->map, c->addr, c->addr + c->len, &part))
+		KASSERT(part.object == o, "moved more than one object");
+	error = map_insert(&pg->map, new->base, new->base + nlen, new);
+	KASSERT(error == 0, "a moved range overlaps: %d", error);
+	if (o->mappings == 0)
+		pager_dealloc(pg, o);
+	c->out = new->base;
+	return 0;
+}
+
+/* arg: new length, flags, new address. */
+int
+do_remap(struct uswap *u, struct call *c)
+{
+	size_t nlen = c->arg[0], olen = c->len;
+	int flags = (int)c->arg[1], error = 0;
+	struct pager *pg = &u->pager;
+	struct map_entry *e;
+
+	if (flags & MREMAP_FIXED)
+		error = forget(u, c->arg[2], c->arg[2] + nlen);
+	if (error == 0 && nlen < olen) {
+		struct call tail = {.addr = c->addr + nlen, .len = olen - nlen};
+
+		error = do_unmap(u, &tail);
+		c->len = nlen;
+	}
+	if (error != 0)
+		return refuse(c, error, "a part cannot be unmapped");
+	mtx_lock(&pg->lock);
+	e = map_lookup(&pg->map, c->addr);
+	if (e == NULL || e->end < c->addr + c->len) {
+		mtx_unlock(&pg->lock);
+		return refuse(c, -EFAULT, "not inside one managed region");
+	}
+	c->out = c->addr;
+	if (!(flags & MREMAP_FIXED) && nlen > c->len) {
+		error = -ENOMEM;
+		if (e->end == c->addr + c->len)
+			error = grow_in_place(u, c, e, nlen);
+		if (error != 0 && (flags & MREMAP_MAYMOVE))
+			error = move(u, c, e->object, nlen, flags, 0);
+	} else if (flags & MREMAP_FIXED) {
+		error = move(u, c, e->object, nlen, flags, c->arg[2]);
+	}
+	mtx_unlock(&pg->lock);
+	return error == 0 ? 0 : refuse(c, error, "the region cannot be moved");
+}

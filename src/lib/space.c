@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Swap space, wiring, reservation, residency and numbers: the calls that run
+ * on the clerk and leave regions where they are.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "lib/config.h"
+#include "lib/ctx.h"
+
+int
+do_swapon(struct uswap *u, struct call *c)
+{
+	struct blkdev *dev;
+	char err[512];
+	char size[16];
+	int prio, error;
+
+	error = config_open_spec(c->text, u->ram_pages, &dev, &prio, err,
+	    sizeof(err));
+	if (error == 0) {
+		uint32_t pages = blkdev_pages(dev);
+
+		mtx_lock(&u->pager.lock);
+		error = swspace_on(&u->pager.space, dev, prio);
+		/* What could not be written may be tried again. */
+		if (error == 0 && u->pager.grow) {
+			u->pager.grow = false;
+			u->pager.need_pageout(u);
+		}
+		mtx_unlock(&u->pager.lock);
+		if (error == 0) {
+			if (u->opt.flags & USWAP_VERBOSE)
+				log_msg(LOG_NOTE, "swap on %s, %s, priority %d",
+				    blkdev_name(dev),
+				    size_text(size, ptoa(pages)), prio);
+			return 0;
+		}
+		strf(err, sizeof(err), "%s cannot be used for swap: %s",
+		    blkdev_name(dev), strerrorname_np(-error));
+		blkdev_close(dev);
+	}
+	strf(c->text, sizeof(c->text), "%s", err);
+	return error;
+}
+
+/* ---- wiring ---------------------------------------------------------------------- */
+
+static struct page *
+page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
+{
+	struct map_entry *e = map_lookup(&pg->map, va);
+	uint32_t slot;
+
+	*ret_lost = false;
+	if (e == NULL)
+		return NULL;
+	slot = object_slot(&pg->objects, e->object,
+	    (pindex_t)atop(va - e->object->base));
+	*ret_lost = slot == SLOT_LOST;
+	return slot_is_page(slot) ? page_of(&pg->pages, slot) : NULL;
+}
+
+/*
+ * Wires pages from the start of the range, as many as are in the program, and
+ * says in out how many bytes: the caller touches the next one and comes back.
+ */
+int
+do_wire(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	bool lost = false;
+	int error = 0;
+
+	c->out = 0;
+	mtx_lock(&pg->lock);
+	for (; c->out < c->len; c->out += PAGE_SIZE) {
+		struct page *p = page_at(pg, c->addr + c->out, &lost);
+
+		if (map_lookup(&pg->map, c->addr + c->out) == NULL)
+			error = -ENOMEM;
+		else if (lost)
+			error = -EIO;
+		else if (p != NULL && p->wired == WIRE_MAX)
+			error = -EAGAIN;
+		else if (p != NULL && p->wired == 0 &&
+		    pg->wired >= pg->budget / 2)
+			error = -ENOMEM;
+		if (error != 0 || p == NULL || p->state != PS_ACTIVE ||
+		    (p->flags & PG_BUSY))
+			break;
+		if (p->wired++ == 0) {
+			page_dequeue(&pg->pages, p);
+			pg->wired++;
+		}
+	}
+	mtx_unlock(&pg->lock);
+	if (error != 0)
+		strf(c->text, sizeof(c->text), "%s",
+		    error == -EIO ? "a page of the range could not be read"
+				  : "not managed memory, or more wired than "
+				    "half of the budget");
+	return error;
+}
+
+int
+do_unwire(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	bool lost;
+
+	mtx_lock(&pg->lock);
+	for (uintptr_t va = c->addr; va < c->addr + c->len; va += PAGE_SIZE) {
+		struct page *p = page_at(pg, va, &lost);
+
+		if (p == NULL || p->wired == 0 || --p->wired > 0)
+			continue;
+		pg->wired--;
+		if ((p->flags & PG_BUSY) == 0)
+			page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	}
+	mtx_unlock(&pg->lock);
+	return 0;
+}
+
+/* ---- reservation, page-out ----------------------------------------------------------- */
+
+int
+do_reserve(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	uintptr_t va = c->addr, end = c->addr + c->len;
+	int error = 0;
+
+	mtx_lock(&pg->lock);
+	while (va < end && error == 0) {
+		struct map_entry *e = map_lookup(&pg->map, va);
+		uintptr_t to;
+
+		if (e == NULL) {
+			error = -ENOMEM;
+			break;
+		}
+		to = US_MIN(end, e->end);
+		error = pager_reserve(pg, e->object,
+		    (pindex_t)atop(va - e->object->base),
+		    (pindex_t)atop(to - e->object->base));
+		va = to;
+	}
+	mtx_unlock(&pg->lock);
+	if (error != 0)
+		strf(c->text, sizeof(c->text), "%s",
+		    error == -ENOSPC ? "swap space cannot hold the range"
+				     : "not managed memory, or no memory");
+	return error;
+}
+
+int
+do_pageout(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	uintptr_t va = c->addr;
+	bool lost, left = false;
+
+	mtx_lock(&u->range_lock);
+	u->range_start = c->addr;
+	u->range_end = c->addr + c->len;
+	atomic_store(&u->want_range, true);
+	blkq_kick(u->pageout.q);
+	while (atomic_load(&u->want_range))
+		cv_wait(&u->range_cv, &u->range_lock);
+	mtx_unlock(&u->range_lock);
+	mtx_lock(&pg->lock);
+	for (; va < c->addr + c->len && !left; va += PAGE_SIZE) {
+		struct page *p = page_at(pg, va, &lost);
+
+		left = p != NULL && p->queue == PQ_LAUNDRY;
+	}
+	mtx_unlock(&pg->lock);
+	if (!left)
+		return 0;
+	strf(c->text, sizeof(c->text), "swap space has no room for the range");
+	return -ENOSPC;
+}
+
+/* ---- what is where ---------------------------------------------------------------------- */
+
+int
+do_residency(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	int error = 0;
+
+	mtx_lock(&pg->lock);
+	for (size_t k = 0; k < c->len / PAGE_SIZE && error == 0; k++) {
+		uintptr_t va = c->addr + k * PAGE_SIZE;
+		struct map_entry *e = map_lookup(&pg->map, va);
+		bool lost;
+		struct page *p = page_at(pg, va, &lost);
+		unsigned char *v = &c->vec[k];
+
+		if (e == NULL) {
+			error = -ENOMEM;
+			break;
+		}
+		*v = 0;
+		if (p != NULL && p->state != PS_READING)
+			*v |= USWAP_RESIDENT;
+		if (p != NULL && p->state == PS_ACTIVE)
+			*v |= USWAP_MAPPED;
+		if (swblk_valid(swmap_get(&e->object->swmap,
+			(pindex_t)atop(va - e->object->base))))
+			*v |= USWAP_SWAPPED;
+		if (lost)
+			*v |= USWAP_LOST;
+	}
+	mtx_unlock(&pg->lock);
+	if (error != 0)
+		strf(c->text, sizeof(c->text), "a part is not managed memory");
+	return error;
+}
+
+static uint64_t
+metadata_bytes(const struct pager *pg)
+{
+	const struct pool *pools[] = {&pg->objects.pool, &pg->objects.leaves,
+	    &pg->objects.swleaves, &pg->pages.pool};
+	uint64_t bytes = 0;
+
+	/* What was ever touched stays touched. */
+	for (unsigned i = 0; i < nitems(pools); i++)
+		bytes += (uint64_t)pools[i]->warm * pools[i]->item;
+	return bytes;
+}
+
+int
+do_stats(struct uswap *u, struct call *c)
+{
+	struct pager *pg = &u->pager;
+	const struct pager_counters *k = &pg->ctr;
+	uint64_t buffers = pg->frames.n_in;
+
+	mtx_lock(&pg->lock);
+	c->stats = (struct uswap_stats){
+	    .ram_budget = ptoa(u->ram_pages),
+	    .ram_used = ptoa(pg->resident + pg->loose + buffers),
+	    .ram_peak = ptoa(k->ram_peak + buffers),
+	    .managed = ptoa(pg->map.pages),
+	    .swap_total = ptoa(pg->space.total),
+	    .swap_used = ptoa(pg->space.total - pg->space.avail),
+	    .metadata = metadata_bytes(pg),
+	    .pages_active = pg->pages.q[PQ_ACTIVE].count,
+	    .pages_inactive = pg->pages.q[PQ_INACTIVE].count +
+		pg->pages.q[PQ_LAUNDRY].count + pg->pages.q[PQ_AHEAD].count,
+	    .pages_wired = pg->wired,
+	    .faults = k->faults,
+	    .faults_zero = k->faults_zero,
+	    .faults_soft = k->faults_soft,
+	    .faults_disk = k->faults_disk,
+	    .pages_in = k->pages_in,
+	    .pages_ahead = k->pages_ahead,
+	    .pages_out = k->pages_out,
+	    .pages_zero = k->pages_zero,
+	    .clean_drops = k->clean_drops,
+	    .zero_drops = k->zero_drops,
+	    .swap_reads = k->swap_reads,
+	    .swap_writes = k->swap_writes,
+	    .read_errors = k->read_errors,
+	    .write_errors = k->write_errors,
+	    .blocks_bad = pg->space.bad,
+	    .waits_memory = k->waits_memory,
+	    .wait_memory_ns = k->wait_memory_ns,
+	    .wait_read_ns = k->wait_read_ns,
+	    .over_budget = k->over_budget,
+	};
+	mtx_unlock(&pg->lock);
+	return 0;
+}

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The public calls: check the arguments, hand over to the clerk.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/policy.h"
+#include "lib/config.h"
+#include "lib/ctx.h"
+#include "lib/report.h"
+
+/* The longest region: what a page index can count. */
+#define LENGTH_MAX ((size_t)PINDEX_MAX << PAGE_SHIFT)
+
+/* ---- opening and closing ---------------------------------------------------------- */
+
+static unsigned
+default_handlers(void)
+{
+	cpu_set_t may;
+
+	if (sched_getaffinity(0, sizeof(may), &may) != 0)
+		return 1;
+	return US_MIN((unsigned)CPU_COUNT(&may), HANDLERS_MAX);
+}
+
+static int
+check_options(const struct uswap_options *opt)
+{
+	char size[16];
+
+	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
+		return ctx_error(-ENOSYS, "pages of %ld bytes are not "
+					  "supported, only %zu",
+		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
+	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE)) != 0)
+		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
+	if (opt->handlers > HANDLERS_MAX)
+		return ctx_error(-EINVAL, "%u handlers: at most %d are useful",
+		    opt->handlers, HANDLERS_MAX);
+	if (opt->ram != 0 &&
+	    (atop(opt->ram) < RAM_PAGES_MIN || atop(opt->ram) > RAM_PAGES_MAX))
+		return ctx_error(-EINVAL,
+		    "a budget of %s: give 16M at the least, 2T at most",
+		    size_text(size, opt->ram));
+	return 0;
+}
+
+USWAP_API int
+uswap_open(const struct uswap_options *opt, uswap_t **ret)
+{
+	struct uswap_options o = USWAP_OPTIONS_INIT;
+	char err[512];
+	struct uswap *u;
+	int error;
+
+	if (opt != NULL)
+		memcpy(&o, opt, US_MIN(opt->size, sizeof(o)));
+	error = check_options(&o);
+	if (error != 0)
+		return error;
+	u = mem_map(sizeof(*u));
+	if (u == NULL)
+		return ctx_error(-ENOMEM, "no memory for a pager");
+	u->opt = o;
+	u->ram_pages = atop(o.ram != 0 ? o.ram : config_default_ram());
+	u->ram_pages =
+	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
+	u->nhandlers = o.handlers != 0 ? o.handlers : default_handlers();
+	log_setup(2, o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
+	error = ctx_start(u, err, sizeof(err));
+	if (error != 0) {
+		mem_unmap(u, sizeof(*u));
+		return ctx_error(error, "%s", err);
+	}
+	if (o.flags & USWAP_VERBOSE)
+		report_start(u);
+	*ret = u;
+	return 0;
+}
+
+USWAP_API int
+uswap_close(uswap_t *u)
+{
+	uint32_t managed;
+
+	if (atomic_load(&u->dead))
+		return ctx_error(-ESRCH, "this is a forked child");
+	mtx_lock(&u->pager.lock);
+	managed = u->pager.map.n;
+	mtx_unlock(&u->pager.lock);
+	if (managed > 0)
+		return ctx_error(-EBUSY,
+		    "%u region%s still managed: unmap first", managed,
+		    managed == 1 ? " is" : "s are");
+	ctx_stop(u);
+	mem_unmap(u, sizeof(*u));
+	return 0;
+}
+
+USWAP_API int
+uswap_probe(void)
+{
+	char err[512];
+	int error = pmap_probe_uffd(err, sizeof(err));
+
+	return error == 0 ? 0 : ctx_error(error, "%s", err);
+}
+
+/* ---- swap space ----------------------------------------------------------------------- */
+
+USWAP_API int
+uswap_swapon(uswap_t *u, const char *spec)
+{
+	struct call c = {.fn = do_swapon};
+
+	if (strlen(spec) >= sizeof(c.text))
+		return ctx_error(-EINVAL, "the swap spec is too long");
+	strf(c.text, sizeof(c.text), "%s", spec);
+	return ctx_call(u, &c);
+}
+
+USWAP_API int
+uswap_swapon_check(const char *spec)
+{
+	char err[512];
+	int error;
+
+	error = config_check_spec(spec, atop(config_default_ram()), err,
+	    sizeof(err));
+	return error == 0 ? 0 : ctx_error(error, "%s", err);
+}
+
+/* ---- regions ----------------------------------------------------------------------------- */
+
+/*
+ * A call for a range: the length is rounded up.  The sentence is set and ret
+ * is not 0 when the range cannot be one.
+ */
+static struct call
+range_call(call_fn *fn, const void *addr, size_t length)
+{
+	struct call c = {.fn = fn, .addr = (uintptr_t)addr};
+
+	if (length == 0 || length > LENGTH_MAX)
+		c.ret = ctx_error(-EINVAL, "a length of %zu bytes", length);
+	else if ((c.addr & PAGE_MASK) != 0)
+		c.ret = ctx_error(-EINVAL,
+		    "the address %#zx is not at the start of a page",
+		    (size_t)c.addr);
+	c.len = round_page(length);
+	return c;
+}
+
+static int
+range_do(uswap_t *u, call_fn *fn, const void *addr, size_t length)
+{
+	struct call c = range_call(fn, addr, length);
+
+	return c.ret != 0 ? c.ret : ctx_call(u, &c);
+}
+
+USWAP_API int
+uswap_map(uswap_t *u, size_t length, void **ret)
+{
+	struct call c = range_call(do_map, NULL, length);
+
+	if (c.ret != 0 || ctx_call(u, &c) != 0)
+		return c.ret;
+	*ret = (void *)c.out;
+	return 0;
+}
+
+USWAP_API int
+uswap_manage(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_manage, addr, length);
+}
+
+USWAP_API int
+uswap_forget(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_forget, addr, length);
+}
+
+USWAP_API int
+uswap_unmap(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_unmap, addr, length);
+}
+
+USWAP_API int
+uswap_is_managed(uswap_t *u, const void *addr, size_t length)
+{
+	return range_do(u, do_is_managed, addr, length);
+}
+
+USWAP_API int
+uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
+    int flags, void *new_addr, void **ret)
+{
+	struct call c = range_call(do_remap, old_addr, old_length);
+
+	if (c.ret != 0)
+		return c.ret;
+	if (new_length == 0 || new_length > LENGTH_MAX ||
+	    (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0 ||
+	    ((flags & MREMAP_FIXED) &&
+		(!(flags & MREMAP_MAYMOVE) ||
+		    ((uintptr_t)new_addr & PAGE_MASK) != 0)))
+		return ctx_error(-EINVAL, "mremap: flags %#x, %zu bytes", flags,
+		    new_length);
+	c.arg[0] = round_page(new_length);
+	c.arg[1] = (uintptr_t)flags;
+	c.arg[2] = (uintptr_t)new_addr;
+	if (ctx_call(u, &c) != 0)
+		return c.ret;
+	*ret = (void *)c.out;
+	return 0;
+}
+
+/* ---- advice, wiring, residency ---------------------------------------------------------- */
+
+/* Not the C library's madvise: that may be the preloaded one. */
+static void
+populate(uintptr_t va, size_t len, bool write)
+{
+	(void)syscall(SYS_madvise, va, len,
+	    write ? 23 /* MADV_POPULATE_WRITE */ : 22 /* _READ */);
+}
+
+/*
+ * Reading in is left to the calling thread's own faults, in order: they form
+ * a stream, whose windows are read ahead.  At most half the budget, or the
+ * end would push out the beginning.
+ */
+USWAP_API int
+uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
+{
+	struct call c = range_call(do_dontneed, addr, length);
+
+	if (c.ret != 0)
+		return c.ret;
+	switch (advice) {
+	case USWAP_DONTNEED:
+		return ctx_call(u, &c);
+	case USWAP_WILLNEED:
+		populate(c.addr, US_MIN(c.len, ptoa(u->pager.budget / 2)),
+		    false);
+		return 0;
+	}
+	return ctx_error(-EINVAL, "unknown advice %d", (int)advice);
+}
+
+/*
+ * A page can be wired while it is in the program, which the pager cannot
+ * force but the caller can: touch, wire what is there, go on.
+ */
+USWAP_API int
+uswap_wire(uswap_t *u, void *addr, size_t length)
+{
+	struct call c = range_call(do_wire, addr, length);
+	size_t end = c.addr + c.len;
+	size_t start = c.addr;
+
+	while (c.ret == 0 && c.addr < end) {
+		size_t some = US_MIN(end - c.addr, ptoa(CLUSTER_MAX));
+
+		populate(c.addr, some, true);
+		c.fn = do_wire;
+		c.len = some;
+		if (ctx_call(u, &c) == 0)
+			c.addr += c.out;
+	}
+	if (c.ret != 0 && c.addr + c.out > start) {
+		/* All or nothing.  The sentence stays that of the failure. */
+		struct call undo = {.fn = do_unwire, .addr = start,
+		    .len = c.addr + c.out - start};
+
+		(void)ctx_call(u, &undo);
+	}
+	return c.ret;
+}
+
+USWAP_API int
+uswap_unwire(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_unwire, addr, length);
+}
+
+USWAP_API int
+uswap_reserve(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_reserve, addr, length);
+}
+
+USWAP_API int
+uswap_pageout(uswap_t *u, void *addr, size_t length)
+{
+	return range_do(u, do_pageout, addr, length);
+}
+
+USWAP_API int
+uswap_residency(uswap_t *u, void *addr, size_t length, unsigned char *vec)
+{
+	struct call c = range_call(do_residency, addr, length);
+	size_t end = c.addr + c.len;
+
+	for (; c.ret == 0 && c.addr < end; c.addr += c.len) {
+		c.fn = do_residency;
+		c.len = US_MIN(end - c.addr, ptoa(CALL_VEC));
+		if (ctx_call(u, &c) != 0)
+			break;
+		memcpy(vec, c.vec, c.len / PAGE_SIZE);
+		vec += c.len / PAGE_SIZE;
+	}
+	return c.ret;
+}
+
+/* ---- statistics ------------------------------------------------------------------------------ */
+
+USWAP_API int
+uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size)
+{
+	struct call c = {.fn = do_stats};
+
+	if (ctx_call(u, &c) != 0)
+		return c.ret;
+	memset(st, 0, size);
+	memcpy(st, &c.stats, US_MIN(size, sizeof(c.stats)));
+	return 0;
+}
+
+USWAP_API int
+uswap_report(uswap_t *u, int json, char *buf, size_t size)
+{
+	struct uswap_stats st;
+	int error = uswap_stats(u, &st, sizeof(st));
+
+	if (error != 0)
+		return error;
+	return json ? report_json(&st, buf, size)
+		    : report_text(&st, buf, size);
+}
+
+/* ---- fork -------------------------------------------------------------------------------------- */
+
+USWAP_API int
+uswap_fork_begin(uswap_t *u)
+{
+	if (atomic_load(&u->dead))
+		return 0;
+	mtx_lock(&u->fork_lock);
+	if (u->left) {
+		mtx_unlock(&u->fork_lock);
+		return ctx_error(-ENOMEM,
+		    "fork is not possible once pages are in swap space: the "
+		    "child could not have them; vfork and posix_spawn work");
+	}
+	return 0;
+}
+
+USWAP_API void
+uswap_fork_end(uswap_t *u, int in_child)
+{
+	if (atomic_load(&u->dead))
+		return;
+	if (in_child)
+		atomic_store(&u->dead, true);
+	mtx_unlock(&u->fork_lock);
+}

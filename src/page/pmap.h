@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pmap: the contract between paging policy and the thing that maps memory.
+ *
+ * A pmap moves whole pages between the *program* (managed ranges, addressed
+ * by va) and *frames* (memory of uswap's own), and reports the faults of
+ * threads that touch a managed page which is not there.  Two implementations:
+ * userfaultfd, and a simulated address space for tests.
+ *
+ * It keeps no record of which page is where: the caller does, and sees to it
+ * that two calls never work on the same page at once (the page is busy).
+ *
+ * Context: any pager thread, no lock needed; calls sleep in the kernel at
+ * most for its own locks.  Nothing allocates.
+ * Errors: 0 or -errno.  -ENOENT means that the program's range is not mapped
+ * or not managed any more (it went behind our back): the page is gone.
+ */
+#ifndef USWAP_PMAP_H
+#define USWAP_PMAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/base.h"
+
+struct pmap;
+
+struct pmap_fault {
+	uintptr_t va; /* page-aligned */
+	bool write;   /* the access was a write */
+	bool protect; /* the page is there, but write-protected */
+};
+
+struct pmap_ops {
+	int (*manage)(struct pmap *, uintptr_t va, uint64_t n);
+	int (*unmanage)(struct pmap *, uintptr_t va, uint64_t n);
+	int (*enter)(struct pmap *, uintptr_t va, const void *src, uint32_t n);
+	int (*zero)(struct pmap *, uintptr_t va, uint32_t n, bool writable);
+	int (*unprotect)(struct pmap *, uintptr_t va, uint32_t n);
+	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
+	uint32_t (*remove)(struct pmap *, uintptr_t va, void *frame, uint32_t n,
+	    int *ret_err);
+	void (*discard)(struct pmap *, void *frame, uint32_t n);
+	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
+	int (*poison)(struct pmap *, uintptr_t va);
+	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
+	void (*unshare)(struct pmap *, uintptr_t va, uint32_t n);
+	int (*next_fault)(struct pmap *, struct pmap_fault *);
+	void (*close)(struct pmap *);
+};
+
+/* Implementations embed this as their first member; constant after open. */
+struct pmap {
+	const struct pmap_ops *ops;
+	int fd;		  /* readable when a fault is waiting; -1 if none */
+	char *frames;	  /* frame memory for remove, n_frames pages */
+	uint32_t n_frames;
+	const char *how;  /* "move" or "copy": what is in force, for reports */
+};
+
+/*
+ * Opens userfaultfd with frame memory for n_frames pages.
+ * force_copy: use the path for kernels without UFFDIO_MOVE.
+ * -EPERM, -ENOSYS, -ENOMEM: err holds a sentence that says what would help.
+ */
+int pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret,
+    char *err, size_t errlen);
+/* Whether that would work here, opening nothing that stays open. */
+int pmap_probe_uffd(char *err, size_t errlen);
+
+/*
+ * Managing: from now on missing pages of [va, va + n pages) are faults.  The
+ * range is private anonymous memory; what it holds stays.  Huge pages are
+ * turned off for it.
+ */
+static inline int
+pmap_manage(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	return pm->ops->manage(pm, va, n);
+}
+static inline int
+pmap_unmanage(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	return pm->ops->unmanage(pm, va, n);
+}
+
+/*
+ * Copies n pages from src into missing pages of the program, writable, and
+ * wakes the threads waiting for them.  A page that is there already is left
+ * as it is.
+ */
+static inline int
+pmap_enter(struct pmap *pm, uintptr_t va, const void *src, uint32_t n)
+{
+	return pm->ops->enter(pm, va, src, n);
+}
+
+/*
+ * Makes n missing pages zeros and wakes.  writable: memory of their own.
+ * Otherwise the shared page of zeros, write-protected: it costs no memory,
+ * and a write to it is a fault with `protect`.  A write that slips in between
+ * is kept.  A page that is there already keeps its contents, but may have
+ * become write-protected.
+ */
+static inline int
+pmap_zero(struct pmap *pm, uintptr_t va, uint32_t n, bool writable)
+{
+	return pm->ops->zero(pm, va, n, writable);
+}
+
+/* Takes write protection from pages, present or not, and wakes. */
+static inline int
+pmap_unprotect(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	return pm->ops->unprotect(pm, va, n);
+}
+
+/* Lets the threads that wait for these pages try again. */
+static inline int
+pmap_wake(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	return pm->ops->wake(pm, va, n);
+}
+
+/*
+ * Takes pages out of the program into adjacent frames that hold no memory:
+ * afterwards they are missing, and the frames hold what the last write left.
+ * No write is lost and none can happen to a page once it is out.  Returns how
+ * many of the n went, from the first on; if fewer, *ret_err says why the next
+ * one stayed, untouched: -EBUSY it is shared or pinned (see unshare), -ENOENT
+ * it is not there, -EACCES its protection forbids it.
+ */
+static inline uint32_t
+pmap_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n,
+    int *ret_err)
+{
+	return pm->ops->remove(pm, va, frame, n, ret_err);
+}
+
+/* Gives the memory of frames back to the kernel. */
+static inline void
+pmap_discard(struct pmap *pm, void *frame, uint32_t n)
+{
+	pm->ops->discard(pm, frame, n);
+}
+
+/* Drops the program's pages, contents and all: they are missing then. */
+static inline int
+pmap_drop(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	return pm->ops->drop(pm, va, n);
+}
+
+/* From now on touching the (missing) page is SIGBUS; wakes. */
+static inline int
+pmap_poison(struct pmap *pm, uintptr_t va)
+{
+	return pm->ops->poison(pm, va);
+}
+
+/* vec[i] = 1 if page i is there (or in the kernel's own swap), else 0. */
+static inline int
+pmap_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	return pm->ops->resident(pm, va, n, vec);
+}
+
+/*
+ * Ends the sharing of pages that remove found -EBUSY after a fork, if it can.
+ * It may fault on managed memory: no lock held and no page busy.
+ */
+static inline void
+pmap_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	pm->ops->unshare(pm, va, n);
+}
+
+/* The next waiting fault: 0, or -EAGAIN when there is none. */
+static inline int
+pmap_next_fault(struct pmap *pm, struct pmap_fault *f)
+{
+	return pm->ops->next_fault(pm, f);
+}
+
+static inline void
+pmap_close(struct pmap *pm)
+{
+	pm->ops->close(pm);
+}
+
+#endif

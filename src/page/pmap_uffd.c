@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pmap_uffd: the pmap that userfaultfd makes possible.
+ *
+ * The one thing to fear here is a fault of our own on managed or frame
+ * memory: the thread that should answer it waits for the answer.  Frames are
+ * filled by ioctls alone.  The program's pages are read in one place,
+ * remove_run (uffd_pages.c), which looks first whether they are there.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "page/pmap.h"
+#include "page/uffd.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+static const struct pmap_ops uffd_ops;
+
+struct uffdpmap *
+uffdpmap(struct pmap *pm)
+{
+	KASSERT(pm->ops == &uffd_ops, "not a userfaultfd pmap");
+	return (struct uffdpmap *)pm;
+}
+
+int
+uffd_madvise(uintptr_t va, uint64_t n, int advice)
+{
+	return syscall(SYS_madvise, va, ptoa(n), advice) == 0 ? 0 : -errno;
+}
+
+int
+uffd_gone(int error)
+{
+	if (error == -EINVAL || error == -EFAULT || error == -ESRCH)
+		return -ENOENT;
+	return error;
+}
+
+/* ENOMEM is what madvise says of a range with holes in it. */
+static int
+uffd_drop(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	int error = uffd_madvise(va, n, MADV_DONTNEED);
+
+	(void)pm;
+	return error == -ENOMEM ? -ENOENT : uffd_gone(error);
+}
+
+/*
+ * Without UFFDIO_POISON a mapping of an empty file takes the page's place:
+ * every page of it lies beyond the end, which is SIGBUS.  That lasts until
+ * the program unmaps it; drop does not end it.
+ */
+static int
+uffd_poison(struct pmap *pm, uintptr_t va)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	struct uffdio_poison p = {.range = {va, PAGE_SIZE}};
+	unsigned again = 0;
+	long r;
+
+	if (u->poison) {
+		do
+			r = ioctl(pm->fd, UFFDIO_POISON, &p);
+		while (r != 0 && errno == EAGAIN && again++ < UFFD_TRIES);
+		return r == 0 ? 0 : uffd_gone(-errno);
+	}
+	r = syscall(SYS_mmap, va, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_FIXED, u->poison_fd, 0);
+	if (r == -1)
+		return -errno;
+	return uffd_wake(pm, va, 1);
+}
+
+/* A write fault of our own on each page ends the sharing. */
+static void
+uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	(void)pm;
+	(void)uffd_madvise(va, n, MADV_POPULATE_WRITE);
+}
+
+static int
+uffd_next_fault(struct pmap *pm, struct pmap_fault *f)
+{
+	struct uffd_msg m;
+	ssize_t r;
+
+	for (;;) {
+		r = read(pm->fd, &m, sizeof(m));
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r != (ssize_t)sizeof(m))
+			return r < 0 ? -errno : -EIO;
+		if (m.event == UFFD_EVENT_PAGEFAULT)
+			break;
+	}
+	f->va = trunc_page((uintptr_t)m.arg.pagefault.address);
+	f->protect = (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+	f->write = f->protect ||
+		   (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
+	return 0;
+}
+
+static int
+uffd_manage(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	struct uffdio_register r = {.range = {va, ptoa(n)},
+	    .mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP};
+
+	/* A kernel without huge pages refuses this, and may. */
+	(void)uffd_madvise(va, n, MADV_NOHUGEPAGE);
+	return ioctl(pm->fd, UFFDIO_REGISTER, &r) == 0 ? 0 : uffd_gone(-errno);
+}
+
+static int
+uffd_unmanage(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	struct uffdio_range r = {va, ptoa(n)};
+
+	return ioctl(pm->fd, UFFDIO_UNREGISTER, &r) == 0 ? 0
+							 : uffd_gone(-errno);
+}
+
+static void
+uffd_close(struct pmap *pm)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+
+	if (pm->fd >= 0)
+		close(pm->fd);
+	if (u->pagemap_fd >= 0)
+		close(u->pagemap_fd);
+	if (u->poison_fd >= 0)
+		close(u->poison_fd);
+	/* A forked child was given no frames: what is there now is its own. */
+	if (pm->frames != NULL && getpid() == u->pid)
+		mem_unmap(pm->frames, ptoa(pm->n_frames));
+	if (u->zeros != NULL)
+		mem_unmap(u->zeros, ptoa(CLUSTER_MAX));
+	mem_unmap(u, sizeof(*u));
+}
+
+/*
+ * Frames look to the kernel exactly like managed memory, for MOVE wants both
+ * sides alike.  A child of fork does without them: shared frames would make
+ * every page in them unmovable.
+ */
+static int
+open_frames(struct uffdpmap *u, uint32_t n)
+{
+	uintptr_t va;
+	int error;
+
+	u->pm.frames = mem_map(ptoa(n));
+	if (u->pm.frames == NULL)
+		return -ENOMEM;
+	u->pm.n_frames = n;
+	va = (uintptr_t)u->pm.frames;
+	error = uffd_madvise(va, n, MADV_DONTFORK);
+	if (error != 0)
+		return error;
+	return uffd_manage(&u->pm, va, n);
+}
+
+/* Reading maps the kernel's page of zeros: address space, but no memory. */
+static int
+open_zeros(struct uffdpmap *u)
+{
+	uint32_t i;
+
+	u->zeros = mem_map(ptoa(CLUSTER_MAX));
+	if (u->zeros == NULL)
+		return -ENOMEM;
+	for (i = 0; i < CLUSTER_MAX; i++)
+		(void)*(volatile char *)(u->zeros + ptoa(i));
+	return 0;
+}
+
+int
+pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret, char *err,
+    size_t errlen)
+{
+	struct uffdpmap *u = mem_map(sizeof(*u));
+	uint64_t features;
+	int error = -ENOMEM;
+
+	KASSERT(n_frames > 0, "no frames");
+	if (u == NULL)
+		goto nomem;
+	u->pm.ops = &uffd_ops;
+	u->pid = getpid();
+	u->pagemap_fd = u->poison_fd = -1;
+	u->pm.fd = uffd_open(&features, err, errlen);
+	if (u->pm.fd < 0) {
+		error = u->pm.fd;
+		uffd_close(&u->pm);
+		return error;
+	}
+	u->move = !force_copy && (features & UFFD_FEATURE_MOVE) != 0;
+	u->poison = (features & UFFD_FEATURE_POISON) != 0;
+	u->pm.how = u->move ? "move" : "copy";
+	u->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (!u->poison) {
+		u->poison_fd =
+		    (int)syscall(SYS_memfd_create, "uswap-poison", MFD_CLOEXEC);
+		if (u->poison_fd < 0) {
+			error = -errno;
+			goto fail;
+		}
+	}
+	error = open_zeros(u);
+	if (error == 0)
+		error = open_frames(u, n_frames);
+	if (error == 0) {
+		*ret = &u->pm;
+		return 0;
+	}
+fail:
+	uffd_close(&u->pm);
+nomem:
+	strf(
+	    err, errlen, "no memory for %u frames: errno %d", n_frames, -error);
+	return error;
+}
+
+static const struct pmap_ops uffd_ops = {
+    .manage = uffd_manage,
+    .unmanage = uffd_unmanage,
+    .enter = uffd_enter,
+    .zero = uffd_zero,
+    .unprotect = uffd_unprotect,
+    .wake = uffd_wake,
+    .remove = uffd_remove,
+    .discard = uffd_discard,
+    .drop = uffd_drop,
+    .poison = uffd_poison,
+    .resident = uffd_resident,
+    .unshare = uffd_unshare,
+    .next_fault = uffd_next_fault,
+    .close = uffd_close,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * uffd: what the three files of the userfaultfd pmap share.  Private to them:
+ * uffd_open.c opens the descriptor, uffd_pages.c carries pages in and out,
+ * pmap_uffd.c does the rest.
+ */
+#ifndef USWAP_UFFD_H
+#define USWAP_UFFD_H
+
+#include <linux/userfaultfd.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+
+#include "page/pmap.h"
+
+/* Linux 6.6 */
+#ifndef _UFFDIO_POISON
+#define UFFD_FEATURE_POISON (1 << 14)
+#define _UFFDIO_POISON      (0x08)
+struct uffdio_poison {
+	struct uffdio_range range;
+	__u64 mode;
+	__s64 updated; /* bytes, or -errno */
+};
+#define UFFDIO_POISON _IOWR(UFFDIO, _UFFDIO_POISON, struct uffdio_poison)
+#endif
+
+/* Linux 6.8 */
+#ifndef _UFFDIO_MOVE
+#define UFFD_FEATURE_MOVE (1 << 16)
+#define _UFFDIO_MOVE      (0x05)
+struct uffdio_move {
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+#define UFFDIO_MOVE_MODE_DONTWAKE ((__u64)1 << 0)
+	__u64 mode;
+	__s64 move; /* bytes, or -errno */
+};
+#define UFFDIO_MOVE _IOWR(UFFDIO, _UFFDIO_MOVE, struct uffdio_move)
+#endif
+
+/*
+ * Opens a descriptor on which UFFDIO_API has been agreed, close-on-exec and
+ * non-blocking.  *ret_features: which of MOVE and POISON the kernel has.
+ * Returns the descriptor or -errno; err holds a sentence then.
+ */
+int uffd_open(uint64_t *ret_features, char *err, size_t errlen);
+
+/* Constant after open. */
+struct uffdpmap {
+	struct pmap pm; /* pm.fd is the userfaultfd */
+	bool move; /* remove moves; else it copies */
+	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
+	int pagemap_fd; /* /proc/self/pagemap, -1: mincore has to do */
+	int poison_fd; /* an empty file, -1 if not needed */
+	char *zeros; /* CLUSTER_MAX pages, readable without a fault */
+	pid_t pid; /* whose memory this is */
+};
+
+/*
+ * EAGAIN means that the page tables changed under the kernel's hands.  That
+ * passes within microseconds, so it is tried again, this many times.
+ */
+#define UFFD_TRIES 100
+
+struct uffdpmap *uffdpmap(struct pmap *);
+/* All the ways in which the kernel says that a range is not ours any more. */
+int uffd_gone(int error);
+/* Not the C library's: that may be the preloaded one, which asks us. */
+int uffd_madvise(uintptr_t va, uint64_t n, int advice);
+
+/* The members of pmap_ops that uffd_pages.c implements. */
+int uffd_enter(struct pmap *, uintptr_t va, const void *src, uint32_t n);
+int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
+int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
+int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);
+int uffd_resident(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
+uint32_t uffd_remove(
+    struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
+void uffd_discard(struct pmap *, void *frame, uint32_t n);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pager's life, and the life of a page descriptor: charged, busy, gone.
+ */
+#include <errno.h>
+
+#include "base/sort.h"
+#include "pager/pager.h"
+
+int
+pager_init(struct pager *pg, const struct pager_params *p)
+{
+	uint64_t descriptors = US_MIN(p->total_pages, UINT64_C(1) << 30);
+	int error;
+
+	*pg = (struct pager){.clock = p->clock, .pmap = p->pmap};
+	KASSERT(p->free_high < p->budget && p->buffers > 0, "absurd budget");
+	pg->budget = p->budget;
+	pg->free_low = p->free_low;
+	pg->free_high = p->free_high;
+	pg->inactive_goal = p->inactive_goal;
+	mtx_init(&pg->lock, RANK_VM);
+	cv_init(&pg->unbusied);
+	swspace_init(&pg->space);
+	error = objects_init(&pg->objects, p->total_pages);
+	if (error == 0)
+		error = map_init(&pg->map);
+	if (error == 0)
+		error = pages_init(&pg->pages,
+		    (uint32_t)US_MAX(descriptors, pg->budget));
+	if (error == 0)
+		error = frames_init(&pg->frames, p->pmap->frames,
+		    p->pmap->n_frames, p->buffers);
+	if (error != 0)
+		pager_destroy(pg);
+	return error;
+}
+
+void
+pager_destroy(struct pager *pg)
+{
+	KASSERT(pg->map.n == 0, "objects are still mapped");
+	if (pg->frames.in != NULL)
+		frames_destroy(&pg->frames);
+	pages_destroy(&pg->pages);
+	map_destroy(&pg->map);
+	objects_destroy(&pg->objects);
+	swspace_destroy(&pg->space);
+	cv_destroy(&pg->unbusied);
+	mtx_destroy(&pg->lock);
+}
+
+int64_t
+pager_free(const struct pager *pg)
+{
+	return (int64_t)pg->budget - pg->resident - pg->loose;
+}
+
+/* ---- pages ---------------------------------------------------------------------- */
+
+static void
+note_peak(struct pager *pg)
+{
+	uint64_t used = (uint64_t)pg->resident + pg->loose;
+
+	pg->ctr.ram_peak = US_MAX(pg->ctr.ram_peak, used);
+	if (used > pg->budget)
+		pg->ctr.over_budget =
+		    US_MAX(pg->ctr.over_budget, used - pg->budget);
+}
+
+struct page *
+pager_page_new(struct pager *pg, struct object *o, pindex_t i)
+{
+	if (pager_free(pg) <= 0 && !pg->grow)
+		return NULL;
+	return pager_page_adopt(pg, o, i);
+}
+
+struct page *
+pager_page_adopt(struct pager *pg, struct object *o, pindex_t i)
+{
+	struct page *p;
+
+	p = page_alloc(&pg->pages, o->id, i);
+	if (p == NULL)
+		return NULL;
+	if (object_set_slot(&pg->objects, o, i, page_no(&pg->pages, p)) != 0) {
+		page_free(&pg->pages, p);
+		return NULL;
+	}
+	pg->resident++;
+	o->resident++;
+	o->pip++;
+	note_peak(pg);
+	if (pager_free(pg) < (int64_t)pg->free_low && !pg->grow &&
+	    pg->need_pageout != NULL)
+		pg->need_pageout(pg->event_arg);
+	return p;
+}
+
+uint32_t
+pager_page_gone(struct pager *pg, struct page *p, uint32_t slot)
+{
+	struct object *o = pager_object(pg, p);
+	uint32_t frame = p->frame;
+	pindex_t i = p->pindex;
+
+	KASSERT((p->flags & PG_BUSY) && !(p->flags & PG_WRITING),
+	    "page is not ours to end");
+	(void)object_set_slot(&pg->objects, o, i, slot);
+	if (frame != FRAME_NONE && frame_is_in(&pg->frames, frame)) {
+		frames_free(&pg->frames, frame, 1);
+		frame = FRAME_NONE;
+	}
+	if (frame != FRAME_NONE)
+		pg->loose++;
+	p->frame = FRAME_NONE;
+	pager_unbusy(pg, p);
+	p->flags |= PG_BUSY; /* for page_free; nobody can find it any more */
+	page_free(&pg->pages, p);
+	pg->resident--;
+	o->resident--;
+	return frame;
+}
+
+void
+pager_busy(struct pager *pg, struct page *p)
+{
+	KASSERT((p->flags & PG_BUSY) == 0, "page is busy already");
+	if ((p->flags & PG_WRITING) == 0)
+		pager_object(pg, p)->pip++;
+	p->flags |= PG_BUSY;
+}
+
+static void
+wake_sleepers(struct pager *pg)
+{
+	if (pg->sleepers > 0)
+		cv_broadcast(&pg->unbusied);
+}
+
+void
+pager_unbusy(struct pager *pg, struct page *p)
+{
+	KASSERT(p->flags & PG_BUSY, "page is not busy");
+	if ((p->flags & PG_WRITING) == 0)
+		pager_object(pg, p)->pip--;
+	if (p->flags & PG_WANTED)
+		(void)pmap_wake(pg->pmap, pager_va(pg, p), 1);
+	p->flags &= (uint8_t)~(PG_BUSY | PG_WANTED);
+	wake_sleepers(pg);
+}
+
+void
+pager_set_writing(struct pager *pg, struct page *p, bool writing)
+{
+	KASSERT(writing == !(p->flags & PG_WRITING), "P5");
+	if ((p->flags & PG_BUSY) == 0)
+		pager_object(pg, p)->pip += writing ? 1 : -1;
+	p->flags = (uint8_t)(writing ? p->flags | PG_WRITING
+				     : p->flags & ~PG_WRITING);
+	if (!writing)
+		wake_sleepers(pg);
+}
+
+/* ---- loose frames ----------------------------------------------------------------- */
+
+static void
+give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
+{
+	sort_u32(frames, n);
+	for (uint32_t i = 0, run; i < n; i += run) {
+		for (run = 1; i + run < n; run++)
+			if (frames[i + run] != frames[i] + run)
+				break;
+		pmap_discard(pg->pmap, frame_addr(&pg->frames, frames[i]), run);
+	}
+}
+
+static void
+free_frames(struct pager *pg, const uint32_t *frames, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		frames_free(&pg->frames, frames[i], 1);
+	pg->loose -= n;
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
+/*
+ * Who calls this relies on the lock, so a full list is emptied under it: a
+ * thousand pages in one go, seldom.
+ */
+void
+pager_junk(struct pager *pg, uint32_t frame)
+{
+	if (frame == FRAME_NONE)
+		return;
+	if (pg->njunk == JUNK_MAX) {
+		give_memory_back(pg, pg->junk, JUNK_MAX);
+		free_frames(pg, pg->junk, JUNK_MAX);
+		pg->njunk = 0;
+	}
+	pg->junk[pg->njunk++] = frame;
+}
+
+void
+pager_sweep(struct pager *pg)
+{
+	uint32_t frames[CLUSTER_MAX];
+
+	while (pg->njunk > 0) {
+		uint32_t n = US_MIN(pg->njunk, CLUSTER_MAX);
+
+		pg->njunk -= n;
+		for (uint32_t i = 0; i < n; i++)
+			frames[i] = pg->junk[pg->njunk + i];
+		pager_discard(pg, frames, n);
+	}
+}
+
+void
+pager_discard(struct pager *pg, uint32_t *frames, uint32_t n)
+{
+	if (n == 0)
+		return;
+	mtx_unlock(&pg->lock);
+	give_memory_back(pg, frames, n);
+	mtx_lock(&pg->lock);
+	free_frames(pg, frames, n);
+}
+
+/* ---- waiting ------------------------------------------------------------------------ */
+
+void
+pager_sleep(struct pager *pg)
+{
+	if (pg->sleep != NULL) {
+		pg->sleep(pg, pg->event_arg);
+		return;
+	}
+	pg->sleepers++;
+	cv_wait(&pg->unbusied, &pg->lock);
+	pg->sleepers--;
+}
+
+static bool
+in_progress(const struct pager *pg, const struct object *o, pindex_t first,
+    pindex_t end)
+{
+	if (o->pip == 0)
+		return false;
+	for (pindex_t i = first;
+	     object_next(&pg->objects, o, i, end, &i); i++) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+
+		if (slot_is_page(slot) &&
+		    (page_of(&pg->pages, slot)->flags &
+			(PG_BUSY | PG_WRITING)) != 0)
+			return true;
+	}
+	return false;
+}
+
+void
+pager_settle(struct pager *pg, const struct object *o, pindex_t first,
+    pindex_t end)
+{
+	while (in_progress(pg, o, first, end))
+		pager_sleep(pg);
+}
+
+/* ---- verification ------------------------------------------------------------------- */
+
+/*
+ * With all objects checked: descriptors in use = resident pages of objects,
+ * and blocks in use = blocks assigned, when nothing is in flight.
+ */
+void
+pager_check(struct pager *pg)
+{
+	uint64_t resident = 0, blocks = 0, pip = 0;
+	const struct object *last = NULL;
+
+	map_check(&pg->map);
+	pages_check(&pg->pages);
+	swspace_check(&pg->space);
+	for (uint32_t i = 0; i < pg->map.n; i++) {
+		const struct object *o = pg->map.e[i].object;
+
+		/* Entries of one object are neighbours. */
+		if (o == last)
+			continue;
+		last = o;
+		object_check(&pg->objects, &pg->pages, o);
+		resident += o->resident;
+		blocks += o->swmap.count;
+		pip += o->pip;
+	}
+	KASSERT(resident == pg->resident && resident == pg->pages.pool.used,
+	    "objects hold %ju pages, the pager counts %u", resident,
+	    pg->resident);
+	if (pip == 0)
+		KASSERT(blocks + pg->space.avail == pg->space.total,
+		    "blocks leaked: %ju assigned, %ju free of %ju", blocks,
+		    pg->space.avail, pg->space.total);
+}

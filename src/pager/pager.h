@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pager: moves pages between memory and swap space.
+ *
+ * The operations are FreeBSD's: alloc, dealloc, getpages, putpages, haspage,
+ * unswapped, freespace, reserve, copy.  Reads and writes are split in a start,
+ * which hands a pgio to a block queue, and a completion, run by whoever reaps
+ * the queue; between them nobody waits.
+ *
+ * What is in memory costs budget, one page each:
+ *	a descriptor (mapped, held in a frame, or being read), and
+ *	a loose frame: its page is gone or mapped again, its memory not yet
+ *	given back.
+ *
+ * Locking: one lock, pager.lock, serialises all state of this room and of the
+ * rooms below, except pages that are busy (see page.h) and requests in flight.
+ * It is never held across a sleep other than pager_sleep, nor across pmap
+ * calls other than pmap_wake and (pager_junk) pmap_discard.
+ */
+#ifndef USWAP_PAGER_H
+#define USWAP_PAGER_H
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "page/frames.h"
+#include "page/page.h"
+#include "page/pmap.h"
+#include "pager/map.h"
+#include "pager/object.h"
+#include "swap/swspace.h"
+
+/* Results of getpages and putpages. */
+enum pager_rv {
+	PAGER_PEND,  /* started: the completion will tell */
+	PAGER_AGAIN, /* no memory or buffer for it now: try later */
+	PAGER_FAIL,  /* no such page in swap space; or: no swap space left */
+};
+
+/* Soft-faulted frames waiting to be given back together. */
+#define JUNK_MAX 1024
+
+/* The lock guards them all; the names are those of the public statistics. */
+struct pager_counters {
+	uint64_t faults, faults_zero, faults_soft, faults_disk;
+	uint64_t pages_in, pages_ahead, pages_out, pages_zero;
+	uint64_t clean_drops, zero_drops;
+	uint64_t swap_reads, swap_writes, read_errors, write_errors;
+	uint64_t waits_memory, wait_memory_ns, wait_read_ns;
+	uint64_t over_budget, ram_peak;
+};
+
+struct pager_params {
+	struct pmap *pmap;
+	struct clock *clock;
+	uint64_t total_pages; /* that may ever be touched: address space */
+	/* What daemon/policy makes of the budget, in pages. */
+	uint32_t budget;      /* without the buffers */
+	uint32_t buffers;     /* read buffers (in frames) */
+	uint32_t frames;      /* out frames, which the pmap brings */
+	uint32_t free_low, free_high, inactive_goal;
+};
+
+/* (C) constant after pager_init, (L) lock, (A) set before threads start. */
+struct pager {
+	struct mtx lock;
+	struct cv unbusied;	/* (L) */
+	unsigned sleepers;	/* (L) threads in pager_sleep */
+	struct clock *clock;	/* (C) */
+	struct pmap *pmap;	/* (C) */
+	struct swspace space;	/* (L) */
+	struct objects objects; /* (L) */
+	struct map map;		/* (L) */
+	struct pages pages;	/* (L) */
+	struct frames frames;	/* (L) */
+	uint32_t budget;	/* (C) pages, buffers deducted */
+	uint32_t resident;	/* (L) descriptors in use */
+	uint32_t loose;		/* (L) loose frames */
+	uint32_t wired;		/* (L) pages with a wire count */
+	uint32_t free_low;	/* (C) page-out starts below ... */
+	uint32_t free_high;	/* (C) ... and stops above */
+	uint32_t inactive_goal; /* (C) */
+	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */
+	uint32_t njunk;		/* (L) */
+	uint32_t careful;	/* (L) writes left to do page by page */
+	bool grow;		/* (L) swap space is full: exceed the budget */
+	struct pager_counters ctr; /* (L) */
+
+	/* (A) How others hear of events; called with the lock held. */
+	void (*need_pageout)(void *arg); /* free pages fell below free_low */
+	void (*have_memory)(void *arg);	 /* a waiting fault may go on */
+	void (*sleep)(struct pager *, void *arg); /* see pager_sleep */
+	void *event_arg;
+};
+
+/* One read or write of up to CLUSTER_MAX pages.  Its owner's, in flight. */
+struct pgio {
+	struct blkreq req;
+	struct pgio *next; /* owner's free list */
+	struct object *object; /* reads: whose pages */
+	pindex_t first;	       /* reads: the first page */
+	uint32_t n;
+	swblk_t blk;
+	bool ahead;	  /* reads: nobody waits for it, as far as we know */
+	bool in_place;	  /* writes: over the page's own block */
+	uint64_t started; /* clock, ns */
+	uint32_t page[CLUSTER_MAX];
+	uint32_t frame[CLUSTER_MAX]; /* reads: adjacent */
+	uint64_t tag[CLUSTER_MAX];   /* what was written, or must come back */
+	bool good[CLUSTER_MAX];	     /* reads: verified */
+	struct iovec iov[CLUSTER_MAX];
+};
+
+/* ---- pager.c: life, pages, space ---------------------------------------------- */
+
+/* 0 or -ENOMEM.  The event functions are set afterwards, by the owner. */
+int pager_init(struct pager *, const struct pager_params *);
+/* No object may be left; closes swap devices, leaves the pmap. */
+void pager_destroy(struct pager *);
+
+/* Everything below: lock held, unless it says otherwise. */
+
+/* Pages that may still be taken; <= 0 when the budget is used. */
+int64_t pager_free(const struct pager *);
+
+/* A busy page in the slot of a page not in memory; NULL without memory. */
+struct page *pager_page_new(struct pager *, struct object *, pindex_t);
+/* The same for a page that is in memory already, whatever the budget says. */
+struct page *pager_page_adopt(struct pager *, struct object *, pindex_t);
+/*
+ * Ends a busy page: its slot becomes `slot`, waiting faults try again, and
+ * its frame, if any, becomes loose and is returned for pager_junk or a batch
+ * of the caller's; FRAME_NONE otherwise.
+ */
+uint32_t pager_page_gone(struct pager *, struct page *, uint32_t slot);
+
+void pager_busy(struct pager *, struct page *);
+/* Waiting faults try again, waiting calls look again. */
+void pager_unbusy(struct pager *, struct page *);
+/* Sets or clears PG_WRITING, counted as paging in progress. */
+void pager_set_writing(struct pager *, struct page *, bool);
+static inline struct object *
+pager_object(const struct pager *pg, const struct page *p)
+{
+	return object_of(&pg->objects, p->object);
+}
+static inline uintptr_t
+pager_va(const struct pager *pg, const struct page *p)
+{
+	return object_va(pager_object(pg, p), p->pindex);
+}
+
+/*
+ * Adds a loose frame to the junk (FRAME_NONE: nothing to add).  A full list is
+ * given back at once, with the lock held.
+ */
+void pager_junk(struct pager *, uint32_t frame);
+/* Gives the junk back to the kernel; the lock is released meanwhile. */
+void pager_sweep(struct pager *);
+/*
+ * Gives n loose frames back: sorts them, one call per run.  The lock is
+ * released meanwhile.
+ */
+void pager_discard(struct pager *, uint32_t *frames, uint32_t n);
+
+/*
+ * Sleeps until some page was unbusied; the lock is released meanwhile, so
+ * look at everything again.  In simulation it lets the others run.
+ */
+void pager_sleep(struct pager *);
+
+/* Sleeps until no page of [first, end) is in progress. */
+void pager_settle(struct pager *, const struct object *, pindex_t first,
+    pindex_t end);
+
+/* Verifies every module's invariants, and that they agree. */
+void pager_check(struct pager *);
+
+/* ---- pager_space.c: objects and their blocks --------------------------------- */
+
+/* A new object of npages at va.  NULL without memory. */
+struct object *pager_alloc(struct pager *, uintptr_t va, pindex_t npages);
+/* Waits for paging to end, frees all pages and blocks, and the object. */
+void pager_dealloc(struct pager *, struct object *);
+
+/*
+ * Whether page i can be read from swap space; if so, how many neighbours on
+ * either side are contiguous with it in the object and in swap and are not in
+ * memory, at most as many as *before and *after held.
+ */
+bool pager_haspage(const struct pager *, const struct object *, pindex_t i,
+    uint32_t *before, uint32_t *after);
+/* Frees the page's block, if any: the page in memory is the only copy now. */
+void pager_unswapped(struct pager *, struct object *, pindex_t);
+/* Frees the blocks of [first, end); pages in memory are not touched. */
+void pager_freespace(struct pager *, struct object *, pindex_t first,
+    pindex_t end);
+/*
+ * Forgets the contents of [first, end): pages, frames and blocks.  The range
+ * must be settled; the program's own mappings are the caller's business.
+ */
+void pager_purge(struct pager *, struct object *, pindex_t first,
+    pindex_t end);
+/*
+ * Gives every page of [first, end) that has none a block of its own, all or
+ * nothing: 0, -ENOSPC or -ENOMEM.  From then on the object keeps its blocks.
+ */
+int pager_reserve(struct pager *, struct object *, pindex_t first,
+    pindex_t end);
+/*
+ * Moves pages and blocks of src from [first, first + n) to dst from page 0
+ * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were
+ * moved, and the call may be repeated.
+ */
+int pager_copy(struct pager *, struct object *src, pindex_t first,
+    struct object *dst, pindex_t n);
+/*
+ * Frees up to `want` blocks whose page is in memory: a copy can be written
+ * again, a page without space cannot leave.  Returns how many.
+ */
+uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
+
+/* ---- pager_get.c ---------------------------------------------------------------- */
+
+/*
+ * Starts reading up to *n pages from `first` on, which must be contiguous in
+ * swap and not in memory; sets *n to how many.  PAGER_AGAIN: no page, buffer.
+ */
+enum pager_rv pager_getpages(struct pager *, struct blkq *, struct pgio *,
+    struct object *, pindex_t first, uint32_t *n, bool ahead);
+/*
+ * The lock is not held.  Fills io->good: which pages came back as they went
+ * out; counts errors.
+ */
+void pager_get_verify(struct pager *, struct pgio *);
+
+/* ---- pager_put.c ---------------------------------------------------------------- */
+
+/*
+ * Starts writing pages from the head of the laundry, as one run of blocks.
+ * Returns PAGER_FAIL when there is no space for even one.
+ */
+enum pager_rv pager_putpages(struct pager *, struct blkq *, struct pgio *);
+/*
+ * Notes the tags of what is being written; the lock is not held, for frames
+ * do not change while they are written.  Between start and completion.
+ */
+void pager_put_tags(struct pager *, struct pgio *);
+/*
+ * Completion: pages that were not touched meanwhile are gone; after an error
+ * they are back in the laundry.  Stores the frames that became loose in
+ * loose[CLUSTER_MAX] and returns their number.
+ */
+uint32_t pager_put_done(struct pager *, struct pgio *, uint32_t *loose);
+
+/* The content tag: what is remembered of a page that went out. */
+uint64_t pager_tag(const void *page);
+bool pager_page_is_zero(const void *page);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reading pages in.  The caller decides what and how much; here it is started
+ * and, when it is there, compared with what went out.
+ */
+#define XXH_INLINE_ALL
+#include <string.h>
+#include <xxhash.h>
+
+#include "base/log.h"
+#include "pager/pager.h"
+
+/*
+ * 64 bits of XXH3: a page that comes back different, or that was changed in
+ * memory, passes for the one remembered once in 2^64.  The tag is kept in
+ * memory under the page's object and index, so a block that holds another
+ * page's contents, or an older version of this one's, does not match either.
+ */
+uint64_t
+pager_tag(const void *page)
+{
+	return XXH3_64bits(page, PAGE_SIZE);
+}
+
+/* memcmp with itself, one word on: as fast as memcmp, and it stops early. */
+bool
+pager_page_is_zero(const void *page)
+{
+	const uint64_t *w = page;
+
+	return w[0] == 0 &&
+	    memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
+}
+
+enum pager_rv
+pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
+    struct object *o, pindex_t first, uint32_t *n, bool ahead)
+{
+	uint32_t want = *n, frame, got;
+	devblk_t devblk;
+
+	mtx_assert(&pg->lock);
+	KASSERT(want >= 1 && want <= CLUSTER_MAX, "reading %u pages", want);
+	io->blk = swmap_get(&o->swmap, first);
+	KASSERT(swblk_valid(io->blk), "reading a page that has no block");
+	frame = frames_alloc_in(&pg->frames, &want);
+	if (frame == FRAME_NONE)
+		return PAGER_AGAIN;
+	for (got = 0; got < want; got++) {
+		struct page *p = pager_page_new(pg, o, first + got);
+
+		if (p == NULL)
+			break;
+		p->state = PS_READING;
+		p->frame = frame + got;
+		io->page[got] = page_no(&pg->pages, p);
+		io->tag[got] = object_tag(&pg->objects, o, first + got);
+	}
+	if (got < want)
+		frames_free(&pg->frames, frame + got, want - got);
+	if (got == 0)
+		return PAGER_AGAIN;
+	io->object = o;
+	io->first = first;
+	io->n = *n = got;
+	io->ahead = ahead;
+	io->frame[0] = frame;
+	io->started = clock_now_ns(pg->clock);
+	io->iov[0] = (struct iovec){
+	    frame_addr(&pg->frames, frame), ptoa(got)};
+	io->req = (struct blkreq){.op = BLK_READ,
+	    .dev = swspace_locate(&pg->space, io->blk, &devblk),
+	    .npages = got, .iov = io->iov, .niov = 1, .arg = io};
+	io->req.blk = devblk;
+	pg->ctr.swap_reads++;
+	pg->ctr.pages_in += got;
+	if (ahead)
+		pg->ctr.pages_ahead += got;
+	blkq_submit(q, &io->req);
+	return PAGER_PEND;
+}
+
+void
+pager_get_verify(struct pager *pg, struct pgio *io)
+{
+	const char *data = io->iov[0].iov_base;
+	uint32_t wrong = 0;
+
+	for (uint32_t i = 0; i < io->n; i++) {
+		io->good[i] = io->req.error == 0 &&
+		    pager_tag(data + ptoa(i)) == io->tag[i];
+		wrong += !io->good[i];
+	}
+	if (wrong == 0)
+		return;
+	log_msg(LOG_ERROR,
+	    "reading %u page%s at block %u of %s failed: %s",
+	    io->n, io->n == 1 ? "" : "s", io->req.blk.v,
+	    blkdev_name(io->req.dev),
+	    io->req.error != 0 ? strerrorname_np(io->req.error)
+			       : "the contents are not what was written");
+	mtx_lock(&pg->lock);
+	pg->ctr.read_errors++;
+	mtx_unlock(&pg->lock);
+}

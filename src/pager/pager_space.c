@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What an object has in swap space, and how it comes and goes.  No I/O here.
+ */
+#include <errno.h>
+
+#include "pager/pager.h"
+
+struct object *
+pager_alloc(struct pager *pg, uintptr_t va, pindex_t npages)
+{
+	mtx_assert(&pg->lock);
+	return object_create(&pg->objects, va, npages);
+}
+
+void
+pager_dealloc(struct pager *pg, struct object *o)
+{
+	pager_settle(pg, o, 0, o->npages);
+	pager_purge(pg, o, 0, o->npages);
+	object_destroy(&pg->objects, o);
+}
+
+/* How far slots stay empty from i on (exclusive), in steps of dir. */
+static uint32_t
+empty_slots(const struct pager *pg, const struct object *o, pindex_t i,
+    int dir, uint32_t max)
+{
+	uint32_t n = 0;
+
+	while (n < max &&
+	    object_slot(&pg->objects, o,
+		(pindex_t)((int64_t)i + dir * (int64_t)(n + 1))) == SLOT_NONE)
+		n++;
+	return n;
+}
+
+bool
+pager_haspage(const struct pager *pg, const struct object *o, pindex_t i,
+    uint32_t *before, uint32_t *after)
+{
+	uint32_t maxb = *before, maxa = *after;
+
+	*before = *after = 0;
+	if (!swblk_valid(swmap_get(&o->swmap, i)) ||
+	    object_slot(&pg->objects, o, i) != SLOT_NONE)
+		return false;
+	swmap_extent(&o->swmap, i, maxb, maxa, before, after);
+	*before = empty_slots(pg, o, i, -1, *before);
+	*after = empty_slots(pg, o, i, 1, *after);
+	return true;
+}
+
+/*
+ * Frees a block; adjacent ones in a row are gathered, for the tree of the
+ * bitmap is walked once per call.
+ */
+struct gather {
+	swblk_t blk;
+	uint32_t n;
+};
+
+static void
+gather_flush(struct pager *pg, struct gather *g)
+{
+	if (g->n > 0)
+		swspace_free(&pg->space, g->blk, g->n);
+	g->n = 0;
+}
+
+static void
+gather_free(struct pager *pg, struct gather *g, swblk_t blk)
+{
+	if (g->n > 0 && !swblk_eq(blk, swblk_add(g->blk, g->n)))
+		gather_flush(pg, g);
+	if (g->n == 0)
+		g->blk = blk;
+	g->n++;
+}
+
+/* Space came back: a pager that had to grow may page out again. */
+static void
+space_freed(struct pager *pg)
+{
+	if (!pg->grow || pg->space.avail < SWSPACE_LOWAT)
+		return;
+	pg->grow = false;
+	if (pg->need_pageout != NULL)
+		pg->need_pageout(pg->event_arg);
+}
+
+void
+pager_unswapped(struct pager *pg, struct object *o, pindex_t i)
+{
+	swblk_t blk = swmap_clear(&o->swmap, i);
+
+	if (!swblk_valid(blk))
+		return;
+	swspace_free(&pg->space, blk, 1);
+	space_freed(pg);
+}
+
+void
+pager_freespace(struct pager *pg, struct object *o, pindex_t first,
+    pindex_t end)
+{
+	struct gather g = {.n = 0};
+
+	for (pindex_t i = first; swmap_next(&o->swmap, i, end, &i); i++) {
+		if (object_slot(&pg->objects, o, i) == SLOT_RESERVED)
+			(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+		gather_free(pg, &g, swmap_clear(&o->swmap, i));
+	}
+	gather_flush(pg, &g);
+	space_freed(pg);
+}
+
+void
+pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
+{
+	pindex_t i;
+
+	for (i = first; object_next(&pg->objects, o, i, end, &i); i++) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+		struct page *p;
+
+		if (!slot_is_page(slot)) {
+			(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+			continue;
+		}
+		p = page_of(&pg->pages, slot);
+		if (p->queue != PQ_NONE)
+			page_dequeue(&pg->pages, p);
+		if (p->wired > 0) {
+			p->wired = 0;
+			pg->wired--;
+		}
+		pager_busy(pg, p);
+		pager_junk(pg, pager_page_gone(pg, p, SLOT_NONE));
+	}
+	pager_freespace(pg, o, first, end);
+	object_trim(&pg->objects, o, first, end);
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
+/* ---- reservation ------------------------------------------------------------------- */
+
+static int
+reserve_one(struct pager *pg, struct object *o, pindex_t i, swblk_t blk)
+{
+	uint32_t slot = object_slot(&pg->objects, o, i);
+	int error = 0;
+
+	/* The leaf first: O4, and after it nothing can fail but the map. */
+	if (slot == SLOT_NONE)
+		error = object_set_slot(&pg->objects, o, i, SLOT_RESERVED);
+	if (error == 0)
+		(void)swmap_set(&o->swmap, i, blk, &error);
+	if (error != 0 && slot == SLOT_NONE)
+		(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+	/* No contents have this tag, short of a chance of 2^-64: the block of
+	 * a page in memory counts as stale until the page is written. */
+	if (error == 0)
+		object_set_tag(&pg->objects, o, i, 0);
+	return error;
+}
+
+/* Takes back the first `count` assignments that pager_reserve made. */
+static void
+unreserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
+{
+	for (pindex_t i = first; i < end; i++) {
+		if (object_slot(&pg->objects, o, i) != SLOT_RESERVED)
+			continue;
+		(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+		pager_unswapped(pg, o, i);
+	}
+	object_trim(&pg->objects, o, first, end);
+}
+
+int
+pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
+{
+	uint32_t have = 0, used = 0;
+	swblk_t blk = SWBLK_NONE;
+	bool before = o->reserved;
+	int error = 0;
+	pindex_t i;
+
+	for (i = first; i < end && error == 0; i++) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+
+		if (swblk_valid(swmap_get(&o->swmap, i)) || slot == SLOT_LOST)
+			continue;
+		if (used == have) {
+			have = US_MIN(end - i, CLUSTER_MAX);
+			used = 0;
+			blk = swspace_alloc(&pg->space, &have, 1);
+			if (!swblk_valid(blk)) {
+				have = 0;
+				error = -ENOSPC;
+				break;
+			}
+		}
+		error = reserve_one(pg, o, i, swblk_add(blk, used));
+		if (error == 0)
+			used++;
+	}
+	if (have > used)
+		swspace_free(&pg->space, swblk_add(blk, used), have - used);
+	if (error != 0 && !before)
+		unreserve(pg, o, first, i);
+	if (error == 0)
+		o->reserved = true;
+	return error;
+}
+
+/* ---- moving between objects ---------------------------------------------------------- */
+
+/* One page with everything it has.  0 or -ENOMEM, and nothing moved. */
+static int
+copy_one(struct pager *pg, struct object *src, pindex_t from,
+    struct object *dst, pindex_t to)
+{
+	uint32_t slot = object_slot(&pg->objects, src, from);
+	swblk_t blk = swmap_get(&src->swmap, from);
+	int error;
+
+	if (slot == SLOT_NONE && !swblk_valid(blk))
+		return 0;
+	/* Make the leaf exist even when only the tag needs it. */
+	error = object_set_slot(&pg->objects, dst, to,
+	    slot == SLOT_NONE ? SLOT_ZERO : slot);
+	if (error != 0)
+		return error;
+	(void)object_set_slot(&pg->objects, dst, to, slot);
+	if (swblk_valid(blk)) {
+		(void)swmap_set(&dst->swmap, to, blk, &error);
+		if (error != 0) {
+			(void)object_set_slot(&pg->objects, dst, to, SLOT_NONE);
+			return error;
+		}
+		(void)swmap_clear(&src->swmap, from);
+	}
+	object_set_tag(&pg->objects, dst, to,
+	    object_tag(&pg->objects, src, from));
+	if (slot_is_page(slot)) {
+		struct page *p = page_of(&pg->pages, slot);
+
+		KASSERT((p->flags & (PG_BUSY | PG_WRITING)) == 0,
+		    "moving a page in progress");
+		p->object = dst->id;
+		p->pindex = to;
+		src->resident--;
+		dst->resident++;
+	}
+	(void)object_set_slot(&pg->objects, src, from, SLOT_NONE);
+	return 0;
+}
+
+int
+pager_copy(struct pager *pg, struct object *src, pindex_t first,
+    struct object *dst, pindex_t n)
+{
+	for (pindex_t i = 0; i < n; i++) {
+		int error = copy_one(pg, src, first + i, dst, i);
+
+		if (error != 0)
+			return error;
+	}
+	dst->reserved |= src->reserved;
+	object_trim(&pg->objects, src, first, first + n);
+	return 0;
+}
+
+uint32_t
+pager_reclaim_blocks(struct pager *pg, uint32_t want)
+{
+	uint32_t freed = 0, looked = 0, most = pg->pages.q[PQ_ACTIVE].count;
+	struct page *p, *next;
+
+	for (p = pageq_first(&pg->pages, PQ_ACTIVE);
+	     p != NULL && freed < want && looked < most; p = next, looked++) {
+		struct object *o = pager_object(pg, p);
+
+		next = pageq_next(&pg->pages, p);
+		if (o->reserved || (p->flags & PG_WRITING) != 0 ||
+		    !swblk_valid(swmap_get(&o->swmap, p->pindex)))
+			continue;
+		pager_unswapped(pg, o, p->pindex);
+		freed++;
+	}
+	return freed;
+}

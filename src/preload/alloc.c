@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * alloc: calloc, for the one allocation that starting a pager cannot avoid.
+ *
+ * The pager is started inside an mmap() that the program's allocator has made
+ * with its locks held.  pthread_create then calls calloc for the new thread's
+ * table of thread-local storage, and would wait for those locks for ever.  So
+ * calloc is ours, forwards to the allocator, and serves the pager's threads
+ * from a static area while they are created.
+ *
+ * Whose call is it?  A flag of the starting thread's is not enough: the pager's
+ * first thread creates the others.  A thread inherits its creator's name; the
+ * starting thread is called "uswap" for the moment and the pager's threads are
+ * called "uswap..." for ever, so the name tells.  Other threads of the program
+ * go to the allocator as always.
+ *
+ * What if such memory is freed?  The tables are freed when their thread ends;
+ * the pager's threads end with the process.  They are replaced when a thread
+ * first touches dynamic thread-local storage after a dlopen; the pager is built
+ * with the initial-exec model and never asks.
+ *
+ * An executable that defines calloc itself precedes us, and pthread_create will
+ * enter its allocator.  There the pager is started in the constructor, where no
+ * allocator's lock can be held: such programs pay for a pager at once.
+ */
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "preload/preload.h"
+
+/*
+ * One table is about 16 bytes for each loaded library; the pager makes a
+ * thread for each CPU.  Untouched, it costs nothing.
+ */
+#define BUMP_SIZE ((size_t)1 << 20)
+
+typedef void *calloc_fn(size_t, size_t);
+
+static calloc_fn *next_calloc;
+static _Atomic bool starting;
+static char old_name[16];
+static _Atomic size_t bump_used;
+static char bump[BUMP_SIZE] __attribute__((aligned(16)));
+
+static void *
+bump_alloc(size_t n, size_t size)
+{
+	size_t bytes, at;
+
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > BUMP_SIZE)
+		return NULL;
+	bytes = (bytes + 15) & ~(size_t)15;
+	at = atomic_fetch_add(&bump_used, bytes);
+	return at + bytes <= BUMP_SIZE ? bump + at : NULL;
+}
+
+static bool
+pager_thread(void)
+{
+	char name[16] = "";
+
+	prctl(PR_GET_NAME, name);
+	return strncmp(name, "uswap", 5) == 0;
+}
+
+/*
+ * dlsym of the C libraries before 2.34 calls calloc itself, once, for its error
+ * message; that memory belongs to the main thread and is never freed.
+ */
+static void *calloc_hook(size_t, size_t) __attribute__((used));
+static void *
+calloc_hook(size_t n, size_t size)
+{
+	static __thread bool resolving;
+
+	if (__builtin_expect(
+		atomic_load_explicit(&starting, memory_order_relaxed), 0) &&
+	    pager_thread())
+		return bump_alloc(n, size);
+	if (__builtin_expect(next_calloc == NULL, 0)) {
+		if (resolving)
+			return bump_alloc(n, size);
+		resolving = true;
+		next_calloc = (calloc_fn *)dlsym(RTLD_NEXT, "calloc");
+		resolving = false;
+		if (next_calloc == NULL)
+			return NULL;
+	}
+	return next_calloc(n, size);
+}
+
+HOOK void *calloc(size_t, size_t) __attribute__((alias("calloc_hook")));
+
+void
+alloc_init(void)
+{
+	if (next_calloc == NULL)
+		next_calloc = (calloc_fn *)dlsym(RTLD_NEXT, "calloc");
+}
+
+bool
+alloc_is_foreign(void)
+{
+	return dlsym(RTLD_DEFAULT, "calloc") != (void *)calloc_hook;
+}
+
+void
+alloc_pager_begin(void)
+{
+	prctl(PR_GET_NAME, old_name);
+	prctl(PR_SET_NAME, "uswap");
+	atomic_store(&starting, true);
+}
+
+void
+alloc_pager_end(void)
+{
+	atomic_store(&starting, false);
+	prctl(PR_SET_NAME, old_name);
+}

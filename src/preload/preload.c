@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * preload: the state, its lock, the start of the pager, and fork.
+ *
+ * The library is linked with -z initfirst, so that the constructor runs before
+ * every other.  That matters twice: our fork handler is registered before the
+ * allocator's, hence runs after it (see fork_prepare), and the hooks are ready
+ * before anybody allocates.
+ */
+#include "preload/preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "preload/raw.h"
+
+struct preload preload;
+
+static _Atomic int lock_word; /* 0 free, 1 held, 2 held and waited for */
+
+static pid_t (*next_fork)(void);
+static struct guard fork_guard; /* the lock, held across fork */
+static int fork_refused; /* likewise: what uswap_fork_begin said */
+
+/* Where messages go, and what file that is: see say_init. */
+static int say_fd = 2;
+static dev_t say_dev;
+static ino_t say_ino;
+
+/* ---- messages ---------------------------------------------------------------
+ */
+
+/*
+ * Many programs close their stderr before our destructor runs, so a summary
+ * that was asked for needs a descriptor of its own, out of the way of those
+ * that count upwards.  A program may also close any descriptor and open a file
+ * in its place: nothing is written to what is not the file of the start.
+ */
+void
+say_init(void)
+{
+	struct stat st;
+	int fd = -1;
+
+	if (fstat(2, &st) == 0) {
+		say_dev = st.st_dev;
+		say_ino = st.st_ino;
+		if (preload.verbose)
+			fd = fcntl(2, F_DUPFD_CLOEXEC, 200);
+	}
+	if (fd >= 0)
+		say_fd = fd;
+}
+
+static bool
+say_goes_to(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_dev == say_dev &&
+	       st.st_ino == say_ino;
+}
+
+void
+say_text(const char *text, size_t len)
+{
+	int fd = say_goes_to(say_fd) ? say_fd : 2;
+
+	if (!say_goes_to(fd))
+		return;
+	while (len > 0) {
+		long n = write(fd, text, len);
+
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+void
+say(const char *fmt, ...)
+{
+	char line[1024] = "uswap: ";
+	size_t len = strlen(line), room = sizeof(line) - len - 1;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line + len, room, fmt, ap);
+	va_end(ap);
+	len += (size_t)n < room ? (size_t)n : room - 1;
+	line[len++] = '\n';
+	say_text(line, len);
+}
+
+/* ---- the lock
+ * ----------------------------------------------------------------- */
+
+/*
+ * All signals but the two the C library uses itself: the pager's threads
+ * inherit this mask, and setuid(2) waits for every thread to take signal 33.
+ */
+#define ALL_SIGNALS (~(uint64_t)0 & ~((uint64_t)3 << (32 - 1)))
+
+static long
+futex(int op, int value)
+{
+	return syscall(SYS_futex, &lock_word, op, value, NULL, NULL, 0);
+}
+
+void
+preload_lock(struct guard *g)
+{
+	uint64_t all = ALL_SIGNALS;
+	int was = 0;
+
+	g->error = errno;
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &g->mask, sizeof(all));
+	if (atomic_compare_exchange_strong(&lock_word, &was, 1))
+		return;
+	while (atomic_exchange(&lock_word, 2) != 0)
+		futex(FUTEX_WAIT_PRIVATE, 2);
+}
+
+void
+preload_unlock(struct guard *g)
+{
+	struct guard saved = *g; /* may be the static one */
+
+	if (atomic_exchange(&lock_word, 0) == 2)
+		futex(FUTEX_WAKE_PRIVATE, 1);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved.mask, NULL,
+	    sizeof(saved.mask));
+	errno = saved.error;
+}
+
+/* ---- the start of the pager
+ * ------------------------------------------------------ */
+
+/* Going on without the pager would be going on without the bound. */
+static void __attribute__((noreturn)) give_up(const char *what)
+{
+	say("%s: %s; the program ends here, because going on would pass its "
+	    "memory budget",
+	    what, uswap_error());
+	raw_exit(125);
+}
+
+/*
+ * Another process of the tree has the named file: this one takes an unlinked
+ * file of the same size beside it.
+ */
+static int
+swapon_beside(const char *spec)
+{
+	size_t path_len = strcspn(spec, ",");
+	const char *size = strstr(spec + path_len, ",size=");
+	char path[PATH_MAX], text[PATH_MAX + 64], number[32];
+	struct stat st;
+	char *slash;
+
+	if (path_len >= sizeof(path))
+		return -ENAMETOOLONG;
+	memcpy(path, spec, path_len);
+	path[path_len] = '\0';
+	if (stat(path, &st) != 0)
+		return -errno;
+	snprintf(
+	    number, sizeof(number), "%llu", (unsigned long long)st.st_size);
+	if (size != NULL)
+		snprintf(number, sizeof(number), "%.*s",
+		    (int)strcspn(size + 6, ","), size + 6);
+	slash = strrchr(path, '/');
+	if (slash != NULL)
+		slash[slash == path] = '\0';
+	if (S_ISREG(st.st_mode))
+		snprintf(text, sizeof(text), "tmp,size=%s,dir=%s", number,
+		    slash != NULL ? path : ".");
+	else /* a device: nothing can be put beside it */
+		snprintf(text, sizeof(text), "tmp%s%s",
+		    size != NULL ? ",size=" : "", size != NULL ? number : "");
+	if (preload.verbose)
+		say("%.*s is in use by another process: using %s",
+		    (int)path_len, spec, text);
+	return uswap_swapon(preload.u, text);
+}
+
+static void
+add_swap(void)
+{
+	const char *s = preload.swap;
+	char spec[PATH_MAX + 64];
+
+	while (*s != '\0') {
+		size_t len = strcspn(s, "\n");
+		int error;
+
+		if (len >= sizeof(spec))
+			len = sizeof(spec) - 1;
+		memcpy(spec, s, len);
+		spec[len] = '\0';
+		error = uswap_swapon(preload.u, spec);
+		if (error == -EBUSY && strcmp(spec, "tmp") != 0 &&
+		    strncmp(spec, "tmp,", 4) != 0)
+			error = swapon_beside(spec);
+		if (error != 0)
+			give_up("cannot use the swap space");
+		s += len + (s[len] == '\n');
+	}
+}
+
+/*
+ * Takes over what was mapped so far.  A range can be stale, when the program
+ * changed the mapping by a bare system call: then it is not ours to manage.
+ */
+static void
+manage_all(void)
+{
+	const struct range *e;
+	uintptr_t a;
+
+	for (a = 0; (e = ranges_at(&preload.ranges, a)) != NULL;) {
+		struct range r = *e;
+		int error =
+		    uswap_manage(preload.u, (void *)r.start, r.end - r.start);
+
+		if (error == -EINVAL) {
+			if (preload.verbose)
+				say("left alone: %s", uswap_error());
+			/* Never more ranges than before: no room needed. */
+			ranges_remove(&preload.ranges, r.start, r.end);
+		} else if (error != 0) {
+			give_up("cannot manage the program's memory");
+		}
+		a = r.end;
+	}
+}
+
+static void
+start(void)
+{
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+
+	opt.ram = preload.ram;
+	if (preload.verbose)
+		opt.flags |= USWAP_VERBOSE;
+	alloc_pager_begin();
+	if (uswap_open(&opt, &preload.u) != 0)
+		give_up("cannot start the pager");
+	add_swap();
+	alloc_pager_end();
+	manage_all();
+	preload.state = ACTIVE;
+}
+
+bool
+preload_would_start(size_t more)
+{
+	return preload.state == TRACKING && preload.ram != 0 &&
+	       preload.ranges.writable + more > preload.ram;
+}
+
+/*
+ * A vfork child must not start it: its threads would be the child's, and end
+ * with it.  The parent will, at its next mapping.
+ */
+void
+preload_grown(void)
+{
+	if (preload_would_start(0) && raw_getpid() == preload.home)
+		start();
+}
+
+/* ---- fork
+ * ------------------------------------------------------------------------- */
+
+/*
+ * Handlers run for every fork of the C library's (daemon, forkpty), the hook
+ * below only when the program calls fork; only the hook can refuse.
+ *
+ * fork_prepare is registered before the allocator's handler, so it runs last:
+ * a thread inside the allocator may wait for our lock in a hook, or for a page
+ * that must wait for uswap_fork_end.  Taking either before the allocator's
+ * locks would be a cycle.
+ */
+static void
+fork_prepare(void)
+{
+	preload_lock(&fork_guard);
+	fork_refused = 0;
+	if (preload.state == ACTIVE)
+		fork_refused = uswap_fork_begin(preload.u);
+}
+
+static void
+fork_parent(void)
+{
+	if (preload.state == ACTIVE && fork_refused == 0)
+		uswap_fork_end(preload.u, 0);
+	preload_unlock(&fork_guard);
+}
+
+static void
+fork_child(void)
+{
+	preload.home = raw_getpid();
+	preload.top = false;
+	exit_forked();
+	if (preload.state == ACTIVE) {
+		if (fork_refused != 0) {
+			say("a forked child ends at once: its memory is in the "
+			    "parent's swap space; raise --ram");
+			raw_exit(125);
+		}
+		uswap_fork_end(preload.u, 1);
+		preload.state = OFF;
+		ranges_clear(&preload.ranges);
+	}
+	preload_unlock(&fork_guard);
+}
+
+/*
+ * Asks whether the fork would be refused, without holding anything across it.
+ * Should the first page leave memory between this and fork_prepare, the child
+ * ends with a message instead.
+ */
+HOOK pid_t
+fork(void)
+{
+	static _Atomic bool said;
+	struct guard g;
+	int error = 0;
+
+	preload_lock(&g);
+	if (preload.state == ACTIVE && raw_getpid() == preload.home) {
+		error = uswap_fork_begin(preload.u);
+		if (error == 0)
+			uswap_fork_end(preload.u, 0);
+	}
+	preload_unlock(&g);
+	if (error == 0)
+		return next_fork();
+	if (!atomic_exchange(&said, true))
+		say("fork refused: pages of %s are in swap space, and a child "
+		    "cannot have them; raise --ram, or let the program fork "
+		    "before it grows",
+		    preload.program);
+	errno = ENOMEM;
+	return -1;
+}
+
+/* ---- the constructor
+ * ------------------------------------------------------------------ */
+
+static void __attribute__((constructor))
+preload_init(int argc, char **argv, char **envp)
+{
+	const char *ram, *v;
+	struct timespec now;
+
+	/* The C library's own constructor, which sets it, runs later. */
+	if (environ == NULL)
+		environ = envp;
+	ranges_init(&preload.ranges);
+	preload.home = raw_getpid();
+	alloc_init();
+	next_fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
+	ram = getenv("USWAP_RAM");
+	preload.ram = ram != NULL ? strtoull(ram, NULL, 10) : 0;
+	if (preload.ram == 0 || next_fork == NULL) {
+		preload.state = OFF; /* preloaded by somebody else */
+		return;
+	}
+	preload.swap = getenv("USWAP_SWAP");
+	if (preload.swap == NULL)
+		preload.swap = "tmp";
+	preload.stats = getenv("USWAP_STATS");
+	v = getenv("USWAP_VERBOSE");
+	preload.verbose = v != NULL && *v == '1';
+	v = getenv("USWAP_TOP");
+	preload.top = v != NULL && atoi(v) == preload.home;
+	if (argc > 0)
+		strncpy(preload.program, argv[0], sizeof(preload.program) - 1);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	preload.started_ns =
+	    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+	say_init();
+	exit_init();
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	if (alloc_is_foreign()) {
+		struct guard g;
+
+		preload_lock(&g);
+		start();
+		preload_unlock(&g);
+	}
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * preload: what `uswap run` puts into an unmodified program.
+ *
+ * Life of a process
+ *	TRACKING  The hooks note which private anonymous memory the program
+ *		  maps.  No thread, no descriptor, no pager.
+ *	ACTIVE	  The writable part of it passed the budget: a pager was started
+ *		  and manages every range of the table, now and from now on.
+ *	OFF	  Everything passes through: the child of a fork of an ACTIVE
+ *		  process, and a program that locked all its memory.
+ *
+ * Rules of this room
+ *	- The hooks run inside the program's allocator, with its locks held:
+ *	  nothing here calls malloc, and no lock of ours is held while one of
+ *	  the allocator's is taken.
+ *	- One lock covers the table and the system call it mirrors, so that an
+ *	  address is never given out again before the table knows it is free.
+ *	  All signals are blocked meanwhile: a handler might call mmap.
+ *	- The pager's threads need neither this lock nor these hooks.
+ */
+#ifndef USWAP_PRELOAD_H
+#define USWAP_PRELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "preload/ranges.h"
+#include "uswap.h"
+
+/* What the program is to find instead of the C library's. */
+#define HOOK __attribute__((visibility("default")))
+
+#define PAGE ((size_t)4096)
+
+/* Smaller mappings stay the kernel's: they are many and hold little. */
+#define CANDIDATE_MIN ((size_t)64 << 10)
+
+enum preload_state { TRACKING, ACTIVE, OFF };
+
+/*
+ * Invariants (under the lock)
+ *	1. ACTIVE: every range of the table is managed by u, nothing else is.
+ *	2. TRACKING, OFF: nothing is managed; OFF: the table is empty.
+ *	3. home is the process this memory belongs to: a vfork child, which
+ *	   borrows it, has another pid.
+ */
+struct preload {
+	enum preload_state state; /* the lock */
+	struct ranges ranges; /* the lock */
+	uswap_t *u; /* set once, on becoming ACTIVE */
+	int home; /* changed by the fork handler only */
+	bool top; /* likewise: the process `uswap run` became */
+
+	/* From the environment, constant after the constructor. */
+	uint64_t ram;
+	const char *swap; /* specs, one a line */
+	const char *stats; /* a file, or NULL */
+	bool verbose;
+	char program[256];
+	uint64_t started_ns;
+};
+
+extern struct preload preload;
+
+/* The lock, and what is to be restored after it: the signal mask, errno. */
+struct guard {
+	uint64_t mask;
+	int error;
+};
+
+void preload_lock(struct guard *);
+void preload_unlock(struct guard *);
+
+/* Starts the pager if the budget is passed.  Under the lock. */
+void preload_grown(void);
+/* Whether a mapping of so many writable bytes more would start it. */
+bool preload_would_start(size_t more);
+
+/* say: one line on the stderr of the start; nothing if that is gone. */
+void say_init(void);
+void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void say_text(const char *text, size_t len);
+
+/* alloc.c */
+void alloc_init(void);
+/* Whether pthread_create would enter an allocator that we do not precede. */
+bool alloc_is_foreign(void);
+/* Brackets the creation of the pager's threads. */
+void alloc_pager_begin(void);
+void alloc_pager_end(void);
+
+/* exit.c */
+void exit_init(void);
+/* In a forked child: it is a process of its own. */
+void exit_forked(void);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * How blocks are given out over all devices.
+ *
+ * A run lies on one device by construction, since it comes out of one device's
+ * list (swdev.h); the uncovered block between two ranges of the block space
+ * makes that hold as well for whoever extends a run by comparing neighbours
+ * (swmap_extent).
+ *
+ * There are at most SWDEV_MAX devices, so every search over them is linear.
+ *
+ * swspace_check verifies, after swdev_check of each device:
+ *
+ * (1) dev[0..ndev) are set and in descending priority, the rest is NULL; the
+ *     cursor is one of them (0 when there are none).
+ * (2) Between the ranges of any two devices is an uncovered block.
+ * (3) avail, bad and total are the sums over devices of what is free, of what
+ *     is bad, and of blocks - SWDEV_LABEL - bad.
+ * (4) full only if nothing is free.
+ * (5) almost_full below the low water mark, and not above the high one.
+ */
+#include <errno.h>
+
+#include "base/base.h"
+#include "base/log.h"
+#include "swap/swdev.h"
+#include "swap/swspace.h"
+
+/* A space without devices is full, but there is nothing to complain about. */
+void
+swspace_init(struct swspace *s)
+{
+	*s = (struct swspace){.full = true, .almost_full = true};
+}
+
+void
+swspace_destroy(struct swspace *s)
+{
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++)
+		swdev_destroy(s->dev[i]);
+	swspace_init(s);
+}
+
+/* ---- the block space ---------------------------------------------------- */
+
+/*
+ * Is [first, first + n) free, with a block to spare on either side?  64 bits,
+ * for a candidate may end beyond what 32 can address.
+ */
+static bool
+range_fits(const struct swspace *s, uint64_t first, uint64_t n)
+{
+	unsigned i;
+
+	if (first + n > UINT32_MAX)
+		return false;
+	for (i = 0; i < s->ndev; i++) {
+		const struct swdev *d = s->dev[i];
+
+		if (first <= swdev_end(d) && d->first <= first + n)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The lowest place for n blocks, or 0.  It begins at block 1 or one block
+ * after the end of some device: anything else could be moved down.  So holes
+ * left by devices that are gone are used again.
+ */
+static uint32_t
+range_find(const struct swspace *s, uint32_t n)
+{
+	uint64_t best = 0;
+	unsigned i;
+
+	if (range_fits(s, 1, n))
+		return 1;
+	for (i = 0; i < s->ndev; i++) {
+		uint64_t first = (uint64_t)swdev_end(s->dev[i]) + 1;
+
+		if ((best == 0 || first < best) && range_fits(s, first, n))
+			best = first;
+	}
+	return (uint32_t)best;
+}
+
+/* The device of a block; a block of none is a programmer's error. */
+static struct swdev *
+swdev_find(const struct swspace *s, swblk_t blk)
+{
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++) {
+		struct swdev *d = s->dev[i];
+
+		if (blk.v >= d->first && blk.v < swdev_end(d))
+			return d;
+	}
+	KASSERT(false, "block %u is on no device", blk.v);
+	return NULL;
+}
+
+struct blkdev *
+swspace_locate(const struct swspace *s, swblk_t blk, devblk_t *ret)
+{
+	const struct swdev *d = swdev_find(s, blk);
+
+	ret->v = blk.v - d->first;
+	return d->dev;
+}
+
+/* ---- adding a device ---------------------------------------------------- */
+
+/*
+ * Behind those of the same priority.  The cursor stays with its device: else
+ * a device could be passed over, or served twice.
+ */
+static void
+swspace_insert(struct swspace *s, struct swdev *d)
+{
+	unsigned at, i;
+
+	for (at = s->ndev; at > 0 && s->dev[at - 1]->prio < d->prio; at--)
+		continue;
+	for (i = s->ndev; i > at; i--)
+		s->dev[i] = s->dev[i - 1];
+	s->dev[at] = d;
+	if (s->ndev > 0 && s->cursor >= at)
+		s->cursor++;
+	s->ndev++;
+}
+
+/*
+ * New space begins a new story: what was said about the old one is forgotten.
+ * Otherwise a space that never rises above the high water mark, because it is
+ * small, could not warn even once.
+ */
+int
+swspace_on(struct swspace *s, struct blkdev *dev, int prio)
+{
+	uint32_t n = blkdev_pages(dev), first;
+	struct swdev *d;
+
+	if (n <= SWDEV_LABEL)
+		return -EINVAL;
+	if (s->ndev == SWDEV_MAX || (first = range_find(s, n)) == 0)
+		return -ENOSPC;
+	d = swdev_create(dev, prio, first);
+	if (d == NULL)
+		return -ENOMEM;
+	swspace_insert(s, d);
+	s->total += n - SWDEV_LABEL;
+	s->avail += n - SWDEV_LABEL;
+	s->full = false;
+	s->full_said = false;
+	s->almost_full = s->avail < SWSPACE_LOWAT;
+	return 0;
+}
+
+/* ---- what is said about the space ---------------------------------------- */
+
+/* After every change of avail. */
+static void
+swspace_sizecheck(struct swspace *s)
+{
+	char left[16], all[16];
+
+	if (s->avail > 0)
+		s->full = false;
+	if (s->avail > SWSPACE_HIWAT) {
+		s->almost_full = false;
+		s->full_said = false;
+	} else if (s->avail < SWSPACE_LOWAT && !s->almost_full) {
+		s->almost_full = true;
+		log_msg(LOG_NOTE,
+		    "swap space is almost full: %s of %s left; "
+		    "add a device with \"uswap on\"",
+		    size_text(left, ptoa(s->avail)),
+		    size_text(all, ptoa(s->total)));
+	}
+}
+
+/*
+ * Full and said are two things.  The former follows the space block by block,
+ * as whoever waits for a block needs it; the latter has the hysteresis, as
+ * people need it.
+ */
+static void
+swspace_note_full(struct swspace *s)
+{
+	char all[16];
+
+	s->full = true;
+	if (s->full_said)
+		return;
+	s->full_said = true;
+	if (s->ndev == 0)
+		log_msg(LOG_ERROR,
+		    "no swap space: a page could not be paged out and stays "
+		    "in memory; add a device with \"uswap on\"");
+	else
+		log_msg(LOG_ERROR,
+		    "swap space is full: a page could not be paged out, for "
+		    "all of %s is in use, and stays in memory; add a device "
+		    "with \"uswap on\"",
+		    size_text(all, ptoa(s->total)));
+}
+
+/* ---- giving out and taking back ------------------------------------------ */
+
+/* One past the last device of the same priority as `lo`. */
+static unsigned
+group_end(const struct swspace *s, unsigned lo)
+{
+	unsigned hi = lo + 1;
+
+	while (hi < s->ndev && s->dev[hi]->prio == s->dev[lo]->prio)
+		hi++;
+	return hi;
+}
+
+/*
+ * From the devices [lo, hi), which are of one priority.  All of them are asked
+ * for a length before it is halved; a list that has a run of the length asked
+ * gives as much of it as there is up to *n.  So at least half of the longest
+ * run there is will be found, in few steps, and a single block always.
+ *
+ * One cursor serves all priorities: outside this group it says nothing about
+ * it, and any device is as good a start as the first.
+ */
+static swblk_t
+group_alloc(
+    struct swspace *s, unsigned lo, unsigned hi, uint32_t *n, uint32_t min)
+{
+	unsigned start = s->cursor >= lo && s->cursor < hi ? s->cursor : lo;
+	unsigned i, left;
+	uint32_t want;
+	swblk_t blk;
+
+	for (want = *n;; want = US_MAX(want / 2, min)) {
+		i = start;
+		for (left = hi - lo; left > 0; left--) {
+			struct swdev *d = s->dev[i];
+
+			i = i + 1 < hi ? i + 1 : lo;
+			blk = swdev_alloc(d, want, n);
+			if (swblk_valid(blk)) {
+				s->cursor = i;
+				s->avail -= *n;
+				return blk;
+			}
+		}
+		if (want == min)
+			return SWBLK_NONE;
+	}
+}
+
+/*
+ * Priority comes before length: a short run on a fast device is taken rather
+ * than a long one on a slow device.  Who disagrees asks for a larger min.
+ */
+swblk_t
+swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
+{
+	unsigned lo, hi;
+	swblk_t blk;
+
+	KASSERT(min >= 1 && min <= *n, "%u to %u blocks", min, *n);
+	for (lo = 0; lo < s->ndev; lo = hi) {
+		hi = group_end(s, lo);
+		blk = group_alloc(s, lo, hi, n, min);
+		if (swblk_valid(blk)) {
+			swspace_sizecheck(s);
+			return blk;
+		}
+	}
+	if (min == 1)
+		swspace_note_full(s);
+	return SWBLK_NONE;
+}
+
+void
+swspace_free(struct swspace *s, swblk_t blk, uint32_t n)
+{
+	swdev_free(swdev_find(s, blk), blk, n);
+	s->avail += n;
+	swspace_sizecheck(s);
+}
+
+/* It was not free before and is not now: avail stays. */
+void
+swspace_retire(struct swspace *s, swblk_t blk)
+{
+	swdev_retire(swdev_find(s, blk), blk);
+	s->bad++;
+	s->total--;
+}
+
+/* ---- reports and checks ---------------------------------------------------
+ */
+
+void
+swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)
+{
+	const struct swdev *d;
+
+	KASSERT(i < s->ndev, "device %u of %u", i, s->ndev);
+	d = s->dev[i];
+	*info = (struct swdev_info){
+	    .name = blkdev_name(d->dev),
+	    .prio = d->prio,
+	    .blocks = d->blocks,
+	    .used = d->used,
+	    .bad = d->bad,
+	    .dev = d->dev,
+	};
+}
+
+/* Ends in 64 bits, that a range of nonsense cannot look right. */
+static void
+check_gaps(const struct swspace *s, unsigned i)
+{
+	const struct swdev *d = s->dev[i];
+	unsigned j;
+
+	for (j = 0; j < i; j++) {
+		const struct swdev *o = s->dev[j];
+
+		KASSERT((uint64_t)d->first + d->blocks < o->first ||
+			    (uint64_t)o->first + o->blocks < d->first,
+		    "(2) devices %u and %u touch", j, i);
+	}
+}
+
+void
+swspace_check(const struct swspace *s)
+{
+	uint64_t total = 0, avail = 0, bad = 0;
+	unsigned i;
+
+	KASSERT(s->ndev <= SWDEV_MAX, "(1) %u devices", s->ndev);
+	KASSERT(s->cursor < US_MAX(s->ndev, 1), "(1) cursor at %u of %u",
+	    s->cursor, s->ndev);
+	for (i = 0; i < s->ndev; i++) {
+		KASSERT(i == 0 || s->dev[i - 1]->prio >= s->dev[i]->prio,
+		    "(1) priority of device %u", i);
+		swdev_check(s->dev[i]);
+		check_gaps(s, i);
+		total += s->dev[i]->blocks - SWDEV_LABEL - s->dev[i]->bad;
+		avail += blist_avail(s->dev[i]->bl);
+		bad += s->dev[i]->bad;
+	}
+	for (; i < SWDEV_MAX; i++)
+		KASSERT(s->dev[i] == NULL, "(1) device %u of %u", i, s->ndev);
+	KASSERT(s->total == total && s->avail == avail && s->bad == bad,
+	    "(3) sums");
+	KASSERT(!s->full || s->avail == 0, "(4) full");
+	KASSERT(s->almost_full ? s->avail <= SWSPACE_HIWAT
+			       : s->avail >= SWSPACE_LOWAT,
+	    "(5) almost_full is %d", s->almost_full);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * swspace: swap space over all devices: who gives the next run of blocks.
+ *
+ * Devices are kept in order of priority.  Among those of the highest priority
+ * that still has room, allocations go round robin, one allocation (not one
+ * page) per device, so that a run stays together and devices work in parallel.
+ * The first SWDEV_LABEL blocks of a device are never given out: a label
+ * may live there.
+ *
+ * Context: everything is serialised by the pager's lock (RANK_VM), held by
+ * the caller.  Nothing sleeps or allocates, except swspace_on.
+ */
+#ifndef USWAP_SWSPACE_H
+#define USWAP_SWSPACE_H
+
+#include "block/block.h"
+#include "swap/swblk.h"
+
+#define SWDEV_MAX   32 /* devices at once */
+#define SWDEV_LABEL 2 /* blocks left alone at the start of a device */
+
+/*
+ * Water marks in blocks: below low the space is almost full and says so once;
+ * above high, or when a device was added, it may say so again.
+ */
+#define SWSPACE_LOWAT 128
+#define SWSPACE_HIWAT 512
+
+struct swdev; /* swdev.h */
+
+struct swspace {
+	struct swdev *dev[SWDEV_MAX]; /* by descending priority; NULL ends */
+	unsigned ndev;
+	unsigned cursor; /* where the next allocation starts looking */
+	uint64_t total; /* neither label nor bad, all devices */
+	uint64_t avail; /* free now: the sum over devices not closing */
+	uint64_t bad; /* retired after write errors */
+	bool full; /* one block was refused, and none is free since */
+	bool full_said; /* the message: not again before the high mark */
+	bool almost_full; /* with hysteresis: see the water marks */
+};
+
+void swspace_init(struct swspace *);
+/* Every device must be off or unused; closes them. */
+void swspace_destroy(struct swspace *);
+
+/*
+ * Adds a device (opened by block).  From 0 the space owns and later closes it.
+ * -ENOMEM; -ENOSPC too many devices or block space used up; -EINVAL too small.
+ */
+int swspace_on(struct swspace *, struct blkdev *, int prio);
+
+/*
+ * swspace_alloc(s, &n, min): a run of at most *n and at least min blocks on
+ * one device; sets *n to its length.  Among devices of one priority, a run of
+ * *n is looked for on all, then of half as many or more, and so on down to
+ * min.  SWBLK_NONE, *n unchanged, when no device has a run of min blocks: with
+ * min 1 that means the space is full, which is noted and logged once.
+ */
+swblk_t swspace_alloc(struct swspace *, uint32_t *n, uint32_t min);
+void swspace_free(struct swspace *, swblk_t, uint32_t n);
+/* Retires one allocated block: it is never given out again, nor freed. */
+void swspace_retire(struct swspace *, swblk_t);
+
+/* The device of a block (which must be on one) and its place there. */
+struct blkdev *swspace_locate(const struct swspace *, swblk_t, devblk_t *);
+
+/* For reports: device i < ndev. */
+struct swdev_info {
+	const char *name;
+	int prio;
+	uint32_t blocks; /* size, with label */
+	uint32_t used; /* given out: neither label nor bad */
+	uint32_t bad; /* retired */
+	struct blkdev *dev;
+};
+void swspace_info(const struct swspace *, unsigned i, struct swdev_info *);
+
+/* Verifies the invariants numbered in swspace.c and swdev.h. */
+void swspace_check(const struct swspace *);
+
+#endif

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-2-Clause
+//
+// mapnodes N: a std::map of N nodes, inserted in pseudo-random order, then
+// looked at in order of the keys and, for a part, by key.
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+// splitmix64's finalizer: a permutation, so that the keys are distinct.
+static uint64_t
+mix(uint64_t z)
+{
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+static int
+wrong(const char *what, uint64_t at)
+{
+	fprintf(stderr, "%s at %#lx\n", what, (unsigned long)at);
+	return 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc != 2) {
+		fprintf(stderr, "usage: mapnodes N\n");
+		return 2;
+	}
+	uint64_t n = strtoull(argv[1], nullptr, 10);
+	std::map<uint64_t, uint64_t> map;
+	for (uint64_t i = 0; i < n; i++)
+		map[mix(i)] = i;
+	if (map.size() != n)
+		return wrong("wrong size", map.size());
+
+	uint64_t last = 0, sum = 0;
+	for (const auto &node : map) {
+		if (node.first < last || node.first != mix(node.second))
+			return wrong("wrong node", node.first);
+		last = node.first;
+		sum += node.second;
+	}
+	if (sum != n * (n - 1) / 2)
+		return wrong("wrong sum", sum);
+
+	for (uint64_t i = 0; i < n; i += 101) {
+		auto node = map.find(mix(i));
+		if (node == map.end() || node->second != i)
+			return wrong("not found", i);
+		map.erase(node);
+	}
+	if (map.size() != n - (n + 100) / 101)
+		return wrong("wrong size at the end", map.size());
+	return 0;
+}

@@ -1,0 +1,699 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* swspace: priorities, turns, shrinking, water marks, retired blocks. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "block/engine.h"
+#include "swap/swspace.h"
+#include "../support/death.h"
+
+/* ---- a device that only has a size, and a log that counts ---------------- */
+
+static int closed; /* devices closed so far */
+static int logfd;
+
+static void
+fake_close(struct blkdev *dev)
+{
+	closed++;
+	free(dev);
+}
+
+static const struct blkdev_ops fake_ops = {.close = fake_close};
+
+static struct blkdev *
+fake_dev(uint32_t pages)
+{
+	struct blkdev *dev = calloc(1, sizeof(*dev));
+
+	assert_non_null(dev);
+	blkdev_init(dev, &fake_ops, "fake", pages);
+	return dev;
+}
+
+static void
+add(struct swspace *s, uint32_t pages, int prio)
+{
+	assert_int_equal(swspace_on(s, fake_dev(pages), prio), 0);
+	swspace_check(s);
+}
+
+/* How many messages there were since the last call, and the last of them. */
+static int
+messages(char last[512])
+{
+	char buf[4096];
+	ssize_t len = pread(logfd, buf, sizeof(buf) - 1, 0);
+	char *line;
+	int n = 0;
+
+	assert_true(len >= 0);
+	buf[len] = '\0';
+	for (line = strtok(buf, "\n"); line != NULL;
+	     line = strtok(NULL, "\n")) {
+		n++;
+		if (last != NULL)
+			snprintf(last, 512, "%s", line);
+	}
+	assert_int_equal(ftruncate(logfd, 0), 0);
+	assert_int_equal(lseek(logfd, 0, SEEK_SET), 0);
+	return n;
+}
+
+static int
+setup(void **state)
+{
+	(void)state;
+	logfd = memfd_create("log", 0);
+	assert_true(logfd >= 0);
+	log_setup(logfd, LOG_DEBUG);
+	closed = 0;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	log_setup(STDERR_FILENO, LOG_NOTE);
+	close(logfd);
+	return 0;
+}
+
+static swblk_t
+alloc(struct swspace *s, uint32_t n)
+{
+	uint32_t got = n;
+	swblk_t blk = swspace_alloc(s, &got, n);
+
+	if (swblk_valid(blk))
+		assert_int_equal(got, n);
+	return blk;
+}
+
+static struct blkdev *
+dev_of(struct swspace *s, swblk_t blk)
+{
+	devblk_t at;
+
+	assert_true(swblk_valid(blk));
+	return swspace_locate(s, blk, &at);
+}
+
+static struct blkdev *
+dev_at(struct swspace *s, unsigned i)
+{
+	struct swdev_info info;
+
+	swspace_info(s, i, &info);
+	return info.dev;
+}
+
+/* Gives everything back, so that the space can be destroyed. */
+static void
+end(struct swspace *s, const swblk_t *blk, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++)
+		swspace_free(s, blk[i], 1);
+	swspace_check(s);
+	swspace_destroy(s);
+}
+
+/* ---- tests ----------------------------------------------------------------
+ */
+
+static void
+no_devices(void **state)
+{
+	struct swspace s;
+	char last[512];
+	uint32_t n = 8;
+
+	(void)state;
+	swspace_init(&s);
+	swspace_check(&s);
+	assert_true(s.full && s.almost_full);
+	assert_int_equal(messages(NULL), 0);
+	assert_false(swblk_valid(swspace_alloc(&s, &n, 1)));
+	assert_int_equal(n, 8);
+	assert_int_equal(messages(last), 1);
+	assert_non_null(strstr(last, "no swap space"));
+	assert_false(swblk_valid(swspace_alloc(&s, &n, 1)));
+	assert_int_equal(messages(NULL), 0);
+	swspace_destroy(&s);
+}
+
+static void
+small_devices(void **state)
+{
+	struct blkdev *dev[2] = {fake_dev(1), fake_dev(2)};
+	struct swspace s;
+	devblk_t at;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	assert_int_equal(swspace_on(&s, dev[0], 0), -EINVAL);
+	assert_int_equal(swspace_on(&s, dev[1], 0), -EINVAL);
+	assert_int_equal(s.ndev, 0);
+	blkdev_close(dev[0]);
+	blkdev_close(dev[1]);
+
+	add(&s, 3, 0);
+	assert_int_equal(s.total, 1);
+	assert_int_equal(s.avail, 1);
+	blk = alloc(&s, 1);
+	swspace_locate(&s, blk, &at);
+	assert_int_equal(at.v, SWDEV_LABEL);
+	assert_int_equal(s.avail, 0);
+	assert_false(s.full);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_true(s.full);
+	swspace_check(&s);
+	end(&s, &blk, 1);
+	assert_int_equal(closed, 3);
+}
+
+/* Each block of each device once, the labels never; avail is exact. */
+static void
+every_block(void **state)
+{
+	enum { N = 3, SIZE = 40 };
+	unsigned char seen[N][SIZE] = {{0}};
+	swblk_t blk[N * SIZE];
+	struct swspace s;
+	unsigned i, j, n = 0;
+	devblk_t at;
+
+	(void)state;
+	swspace_init(&s);
+	for (i = 0; i < N; i++)
+		add(&s, SIZE, (int)i);
+	assert_int_equal(s.avail, N * (SIZE - SWDEV_LABEL));
+	while (swblk_valid(blk[n] = alloc(&s, 1))) {
+		struct blkdev *dev = swspace_locate(&s, blk[n++], &at);
+
+		for (i = 0; dev_at(&s, i) != dev; i++)
+			continue;
+		assert_int_equal(seen[i][at.v]++, 0);
+		assert_int_equal(s.avail, s.total - n);
+	}
+	assert_int_equal(n, s.total);
+	for (i = 0; i < N; i++)
+		for (j = 0; j < SIZE; j++)
+			assert_int_equal(seen[i][j], j >= SWDEV_LABEL);
+	end(&s, blk, n);
+}
+
+/* One whole device is a run; the next block is on no device. */
+static void
+gap(void **state)
+{
+	struct swspace s;
+	swblk_t a, b;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 10, 0);
+	add(&s, 10, 0);
+	a = alloc(&s, 8);
+	b = alloc(&s, 8);
+	assert_true(swblk_valid(a) && swblk_valid(b));
+	assert_int_equal(a.v, 1 + SWDEV_LABEL);
+	assert_int_equal(b.v, a.v + 8 + 1 + SWDEV_LABEL);
+	swspace_free(&s, a, 8);
+	swspace_free(&s, b, 8);
+	assert_false(swblk_valid(alloc(&s, 9)));
+	swspace_destroy(&s);
+}
+
+/* Takes an unused device out, as one that is gone for good. */
+static void
+take_out(struct swspace *s, unsigned i)
+{
+	struct swspace away;
+	struct swdev_info info;
+
+	swspace_info(s, i, &info);
+	swspace_init(&away);
+	away.dev[0] = s->dev[i];
+	away.ndev = 1;
+	s->total -= info.blocks - SWDEV_LABEL;
+	s->avail -= info.blocks - SWDEV_LABEL;
+	for (; i + 1 < s->ndev; i++)
+		s->dev[i] = s->dev[i + 1];
+	s->dev[--s->ndev] = NULL;
+	s->cursor = 0;
+	swspace_check(s);
+	swspace_destroy(&away);
+}
+
+/* A hole is used by what fits into it with its gap, and by nothing larger. */
+static void
+holes(void **state)
+{
+	struct swspace s;
+	swblk_t blk;
+	uint32_t i;
+
+	(void)state;
+	swspace_init(&s);
+	for (i = 0; i < 3; i++)
+		add(&s, 1000, 0);
+	take_out(&s, 1);
+	/* 1..1000, then 1002..2001 is the hole, 2003..3002, 3003 the gap. */
+	add(&s, 1001, 9);
+	blk = alloc(&s, 1);
+	assert_int_equal(blk.v, 3004 + SWDEV_LABEL);
+	swspace_free(&s, blk, 1);
+	add(&s, 1000, 10);
+	blk = alloc(&s, 1);
+	assert_int_equal(blk.v, 1002 + SWDEV_LABEL);
+	swspace_free(&s, blk, 1);
+	for (i = 0; i < 2; i++)
+		take_out(&s, 0);
+	take_out(&s, 0);
+	add(&s, 5, 20); /* the lowest: where the first one was */
+	blk = alloc(&s, 1);
+	assert_int_equal(blk.v, 1 + SWDEV_LABEL);
+	end(&s, &blk, 1);
+}
+
+static void
+too_many(void **state)
+{
+	struct blkdev *dev = fake_dev(BLKDEV_PAGES_MAX);
+	struct swspace s;
+	int i;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 100, 0);
+	assert_int_equal(swspace_on(&s, dev, 0), -ENOSPC);
+	blkdev_close(dev);
+	for (i = 1; i < SWDEV_MAX; i++)
+		add(&s, 100, i % 5);
+	dev = fake_dev(100);
+	assert_int_equal(swspace_on(&s, dev, 0), -ENOSPC);
+	blkdev_close(dev);
+	assert_int_equal(s.ndev, SWDEV_MAX);
+	swspace_check(&s);
+	swspace_destroy(&s);
+	assert_int_equal(closed, SWDEV_MAX + 2);
+}
+
+/* The best that has room, even if only in pieces, before the next. */
+static void
+priorities(void **state)
+{
+	struct swspace s;
+	uint32_t n = 16;
+	swblk_t a, b, c;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 102, 1);
+	add(&s, 12, 7);
+	add(&s, 102, -3);
+	assert_int_equal(blkdev_pages(dev_at(&s, 0)), 12);
+	a = swspace_alloc(&s, &n, 1);
+	assert_ptr_equal(dev_of(&s, a), dev_at(&s, 0));
+	assert_true(n >= 8 && n <= 10);
+	swspace_free(&s, a, n);
+
+	n = 16;
+	a = swspace_alloc(&s, &n, 12);
+	assert_ptr_equal(dev_of(&s, a), dev_at(&s, 1));
+	assert_int_equal(n, 16);
+	b = alloc(&s, 100);
+	assert_ptr_equal(dev_of(&s, b), dev_at(&s, 2));
+	c = alloc(&s, 10);
+	assert_ptr_equal(dev_of(&s, c), dev_at(&s, 0));
+	swspace_free(&s, a, 16);
+	swspace_free(&s, b, 100);
+	swspace_free(&s, c, 10);
+	swspace_destroy(&s);
+}
+
+/* k allocations on d equal devices: each gets k/d, rounded down or up. */
+static void
+turns(void **state)
+{
+	enum { D = 4, K = 30 };
+	struct swspace s;
+	swblk_t blk[K];
+	unsigned count[D], i, k, n;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 5, 9); /* better, and soon full */
+	while (s.avail > 0)
+		alloc(&s, 1);
+	for (i = 0; i < D; i++)
+		add(&s, 500, 3);
+	add(&s, 500, 1); /* worse: never */
+	for (n = 1; n <= 4; n++) {
+		memset(count, 0, sizeof(count));
+		for (k = 0; k < K; k++) {
+			blk[k] = alloc(&s, n);
+			for (i = 0; dev_of(&s, blk[k]) != dev_at(&s, i + 1);
+			     i++)
+				assert_true(i < D - 1);
+			count[i]++;
+			for (i = 0; i < D; i++)
+				assert_true(count[i] >= (k + 1) / D &&
+					    count[i] <= (k + D) / D);
+		}
+		for (k = 0; k < K; k++)
+			swspace_free(&s, blk[k], n);
+	}
+	swspace_check(&s);
+	for (i = 0; i < 3; i++)
+		swspace_free(&s, (swblk_t){1 + SWDEV_LABEL + i}, 1);
+	swspace_destroy(&s);
+}
+
+/* A better device that comes does not disturb whose turn it is. */
+static void
+turn_kept(void **state)
+{
+	struct blkdev *dev[3];
+	struct swspace s;
+	swblk_t blk[5];
+	unsigned i;
+
+	(void)state;
+	swspace_init(&s);
+	for (i = 0; i < 3; i++)
+		add(&s, 50, 3);
+	for (i = 0; i < 3; i++)
+		dev[i] = dev_at(&s, i);
+	blk[0] = alloc(&s, 1);
+	assert_ptr_equal(dev_of(&s, blk[0]), dev[0]);
+	add(&s, 3, 8);
+	blk[1] = alloc(&s, 2);
+	assert_ptr_equal(dev_of(&s, blk[1]), dev[1]);
+	add(&s, 3, 9);
+	blk[2] = alloc(&s, 2);
+	assert_ptr_equal(dev_of(&s, blk[2]), dev[2]);
+	blk[3] = alloc(&s, 2);
+	assert_ptr_equal(dev_of(&s, blk[3]), dev[0]);
+	add(&s, 3, 1);
+	blk[4] = alloc(&s, 2);
+	assert_ptr_equal(dev_of(&s, blk[4]), dev[1]);
+	swspace_free(&s, blk[0], 1);
+	for (i = 1; i < 5; i++)
+		swspace_free(&s, blk[i], 2);
+	swspace_check(&s);
+	swspace_destroy(&s);
+}
+
+/* Every second block is free: asking for 16 still finds all of them. */
+static void
+isolated(void **state)
+{
+	enum { N = 4096 };
+	static swblk_t blk[N];
+	struct swspace s;
+	uint32_t n;
+	unsigned i;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, N + SWDEV_LABEL, 0);
+	for (i = 0; i < N; i++)
+		blk[i] = alloc(&s, 1);
+	for (i = 0; i < N; i += 2)
+		swspace_free(&s, blk[i], 1);
+	messages(NULL);
+	for (i = 0; i < N; i += 2) {
+		n = 16;
+		assert_false(swblk_valid(alloc(&s, 2)));
+		blk[i] = swspace_alloc(&s, &n, 1);
+		assert_true(swblk_valid(blk[i]));
+		assert_int_equal(n, 1);
+		assert_false(s.full);
+	}
+	assert_int_equal(messages(NULL), 1); /* almost full */
+	n = 16;
+	assert_false(swblk_valid(swspace_alloc(&s, &n, 2)));
+	assert_false(s.full);
+	assert_false(swblk_valid(swspace_alloc(&s, &n, 1)));
+	assert_true(s.full);
+	assert_int_equal(messages(NULL), 1);
+	end(&s, blk, N);
+}
+
+/* Free blocks go down to `left`, or up to it. */
+static void
+level(struct swspace *s, swblk_t *blk, unsigned *n, uint64_t left)
+{
+	while (s->avail > left)
+		blk[(*n)++] = alloc(s, 1);
+	while (s->avail < left)
+		swspace_free(s, blk[--*n], 1);
+	swspace_check(s);
+}
+
+static void
+water_marks(void **state)
+{
+	static swblk_t blk[1200];
+	struct swspace s;
+	char last[512];
+	unsigned n = 0;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 1000 + SWDEV_LABEL, 0);
+	assert_false(s.full || s.almost_full);
+	level(&s, blk, &n, SWSPACE_LOWAT);
+	assert_false(s.almost_full);
+	assert_int_equal(messages(NULL), 0);
+	level(&s, blk, &n, SWSPACE_LOWAT - 1);
+	assert_true(s.almost_full);
+	assert_int_equal(messages(last), 1);
+	assert_non_null(strstr(last, "almost full: 508K of 3.9M left"));
+
+	level(&s, blk, &n, 0);
+	assert_int_equal(messages(NULL), 0);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_int_equal(messages(last), 1);
+	assert_non_null(strstr(last, "full: a page could not be paged out"));
+	assert_false(swblk_valid(alloc(&s, 1)));
+	level(&s, blk, &n, 1);
+	assert_false(s.full);
+	level(&s, blk, &n, 0);
+	assert_false(s.full);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_true(s.full);
+
+	level(&s, blk, &n, SWSPACE_HIWAT);
+	assert_true(s.almost_full);
+	level(&s, blk, &n, 0);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_int_equal(messages(NULL), 0);
+
+	level(&s, blk, &n, SWSPACE_HIWAT + 1);
+	assert_false(s.almost_full);
+	level(&s, blk, &n, 0);
+	assert_int_equal(messages(NULL), 1);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_int_equal(messages(NULL), 1);
+
+	/* A new device: the same may be said again. */
+	add(&s, 200 + SWDEV_LABEL, 0);
+	assert_false(s.full || s.almost_full);
+	level(&s, blk, &n, 0);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_int_equal(messages(NULL), 2);
+	end(&s, blk, n);
+}
+
+static void
+retired(void **state)
+{
+	struct swdev_info info;
+	struct swspace s;
+	swblk_t blk[10], bad[2];
+	unsigned i, n;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 10 + SWDEV_LABEL, 0);
+	for (i = 0; i < 10; i++)
+		blk[i] = alloc(&s, 1);
+	swspace_retire(&s, bad[0] = blk[3]);
+	swspace_retire(&s, bad[1] = blk[9]);
+	swspace_check(&s);
+	assert_int_equal(s.bad, 2);
+	assert_int_equal(s.total, 8);
+	assert_int_equal(s.avail, 0);
+	blk[3] = blk[8];
+	for (i = 0; i < 8; i++)
+		swspace_free(&s, blk[i], 1);
+	assert_int_equal(s.avail, 8);
+	for (n = 0; swblk_valid(blk[n] = alloc(&s, 1)); n++)
+		assert_false(
+		    swblk_eq(blk[n], bad[0]) || swblk_eq(blk[n], bad[1]));
+	assert_int_equal(n, 8);
+	swspace_info(&s, 0, &info);
+	assert_int_equal(info.used, 8);
+	assert_int_equal(info.bad, 2);
+	assert_int_equal(info.blocks, 12);
+	assert_string_equal(info.name, "fake");
+	end(&s, blk, n);
+}
+
+/* ---- programmers' errors --------------------------------------------------
+ */
+
+static void
+free_label(void *arg)
+{
+	swspace_free(arg, (swblk_t){SWDEV_LABEL}, 1);
+}
+static void
+free_none(void *arg)
+{
+	swspace_free(arg, SWBLK_NONE, 1);
+}
+static void
+free_gap(void *arg)
+{
+	swspace_free(arg, (swblk_t){21}, 1);
+}
+static void
+free_over_end(void *arg)
+{
+	swspace_free(arg, (swblk_t){20}, 2);
+}
+static void
+free_twice(void *arg)
+{
+	swspace_free(arg, (swblk_t){3}, 1);
+	swspace_free(arg, (swblk_t){3}, 1);
+}
+static void
+retire_free(void *arg)
+{
+	swspace_free(arg, (swblk_t){3}, 1);
+	swspace_retire(arg, (swblk_t){3});
+}
+static void
+free_none_used(void *arg)
+{
+	swspace_retire(arg, (swblk_t){3});
+	swspace_retire(arg, (swblk_t){4});
+	swspace_free(arg, (swblk_t){3}, 1);
+}
+static void
+alloc_zero(void *arg)
+{
+	uint32_t n = 1;
+
+	swspace_alloc(arg, &n, 0);
+}
+static void
+alloc_min(void *arg)
+{
+	uint32_t n = 1;
+
+	swspace_alloc(arg, &n, 2);
+}
+static void
+destroy(void *arg)
+{
+	swspace_destroy(arg);
+}
+static void
+check(void *arg)
+{
+	swspace_check(arg);
+}
+
+static void
+errors(void **state)
+{
+	void (*wrong[])(void *) = {free_label, free_none, free_gap,
+	    free_over_end, free_twice, retire_free, free_none_used, alloc_zero,
+	    alloc_min, destroy};
+	struct swspace s;
+	unsigned i;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 20, 0);
+	add(&s, 20, 0);
+	assert_int_equal(alloc(&s, 2).v, 3);
+	for (i = 0; i < nitems(wrong); i++)
+		assert_aborts(wrong[i], &s);
+	swspace_free(&s, (swblk_t){3}, 2);
+	swspace_destroy(&s);
+}
+
+/* swspace_check finds each of these. */
+static void
+damage(void **state)
+{
+	struct swspace s, t;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 1000, 2);
+	add(&s, 100, 1);
+#define DAMAGED(change)                                                        \
+	do {                                                                   \
+		t = s;                                                         \
+		change;                                                        \
+		assert_aborts(check, &t);                                      \
+	} while (0)
+	DAMAGED(t.avail++);
+	DAMAGED(t.total--);
+	DAMAGED(t.bad++);
+	DAMAGED(t.full = true);
+	DAMAGED(t.almost_full = true);
+	DAMAGED(t.cursor = 2);
+	DAMAGED(t.ndev = 1);
+	DAMAGED(t.dev[0] = s.dev[1]; t.dev[1] = s.dev[0]);
+	DAMAGED(t.dev[1] = s.dev[0]); /* twice: the ranges overlap */
+#undef DAMAGED
+	swspace_check(&s);
+	swspace_destroy(&s);
+}
+
+int
+main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(no_devices),
+	    TEST(small_devices),
+	    TEST(every_block),
+	    TEST(gap),
+	    TEST(holes),
+	    TEST(too_many),
+	    TEST(priorities),
+	    TEST(turns),
+	    TEST(turn_kept),
+	    TEST(isolated),
+	    TEST(water_marks),
+	    TEST(retired),
+	    TEST(errors),
+	    TEST(damage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

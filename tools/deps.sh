@@ -1,0 +1,82 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# deps.sh build|check|demo: makes sure that what is needed is there.  Installs
+# it as root; otherwise names the one command to type, and fails.
+#
+# It asks for the thing, not for the package, so that it agrees with systems
+# that have it from elsewhere, and is quick enough to run before every build.
+
+missing=
+lack() {
+	missing="$missing $1"
+}
+program() {
+	command -v "$1" >/dev/null || lack "$2"
+}
+# A library for development: by its pkg-config file.
+devel() {
+	pkg-config --exists "$1" 2>/dev/null || lack "$2"
+}
+# A library for running: by the file, as ldconfig is not in everyone's PATH.
+shared() {
+	for dir in /lib /usr/lib /lib64 /usr/lib64 /usr/local/lib \
+	    "/usr/lib/$(uname -m)-linux-gnu"; do
+		[ ! -e "$dir/$1" ] || return 0
+	done
+	lack "$2"
+}
+
+look() {
+	missing=
+	program "${CC:-cc}" gcc
+	program "${CC:-cc}" libc6-dev
+	program meson meson
+	program ninja ninja-build
+	program pkg-config pkg-config
+	devel liburing liburing-dev
+	devel libxxhash libxxhash-dev
+	case $1 in
+	check)
+		devel cmocka libcmocka-dev
+		shared libjemalloc.so.2 libjemalloc2
+		program python3 python3
+		;;
+	demo)
+		shared libjemalloc.so.2 libjemalloc2
+		program python3 python3
+		;;
+	esac
+	missing=${missing# }
+}
+
+look "${1:-build}"
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "sudo apt-get install $missing"
+	exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "missing (by their Debian names): $missing" >&2
+	exit 1
+fi
+
+install() {
+	# shellcheck disable=SC2086 # a list of packages
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends -o DPkg::Lock::Timeout=120 $missing \
+	    </dev/null
+}
+echo "installing $missing" >&2
+# The package lists of a fresh machine are empty or old: refresh on failure only.
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+if ! install >"$log" 2>&1; then
+	{ apt-get update -qq </dev/null && install; } >"$log" 2>&1 ||
+	    cat "$log" >&2
+fi
+
+look "${1:-build}"
+[ -n "$missing" ] || exit 0
+echo "cannot install: $missing" >&2
+exit 1
