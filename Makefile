@@ -3,7 +3,7 @@
 
 BUILD = build
 PREFIX = /usr/local
-# Rounds of `make soak`, each with new seeds.
+# Rounds of `make soak`'s random tests, each with new seeds.
 ROUNDS = 1000
 
 .PHONY: all deps check demo bench soak install clean format lint
@@ -31,8 +31,7 @@ bench: all
 soak: all
 	@tools/deps.sh check
 	@tools/setup.sh $(BUILD)
-	meson test -C $(BUILD) --suite model --suite sim --suite stress \
-	    --suite fuzz --repeat $(ROUNDS) --maxfail 1 --print-errorlogs
+	@tools/soak.sh $(BUILD) $(ROUNDS)
 
 # As root into PREFIX; DESTDIR as usual.
 install: all

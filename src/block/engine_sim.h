@@ -32,8 +32,8 @@ struct simdisk_params {
 	uint64_t fail_read_nth, fail_write_nth;
 };
 
-int blkdev_open_sim(const struct simdisk_params *, struct simclock *,
-    struct blkdev **ret);
+int blkdev_open_sim(
+    const struct simdisk_params *, struct simclock *, struct blkdev **ret);
 int blkq_create_sim(unsigned depth, struct simclock *, struct blkq **ret);
 
 /* Changes the chances from now on; pages, seed and contents stay. */

@@ -3,7 +3,6 @@
  * memory: sizes as people write them, and how much memory there is.
  */
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +34,9 @@ parse_size(const char *text, uint64_t *ret_bytes)
 		if (strcasecmp(end, "ib") == 0 || strcasecmp(end, "b") == 0)
 			end += strlen(end);
 	}
-	value = ldexp(value, shift);
-	if (*end != '\0' || value >= ldexp(1, 63))
+	value *= (double)((uint64_t)1 << shift);
+	/* What does not fit is no size of anything. */
+	if (*end != '\0' || value >= (double)((uint64_t)1 << 63))
 		return false;
 	*ret_bytes = (uint64_t)value;
 	return true;

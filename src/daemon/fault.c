@@ -44,21 +44,36 @@ struct run {
 	pindex_t first;
 	uint32_t n;
 	struct page *page[CLUSTER_MAX];
+	bool vanished[CLUSTER_MAX]; /* its range is not ours any more */
 };
 
 /*
- * The pages are in the program now: active.  Pages whose range has vanished
- * (error) are gone.
+ * A page could not be entered, since its range has vanished.  One that is
+ * being written stays as it is until that is done: a page in a frame goes
+ * then, an active one when it is to be paged out and is not there.
  */
 static void
-run_entered(struct pager *pg, struct run *r, int error)
+page_vanished(struct pager *pg, struct page *p)
+{
+	if ((p->flags & PG_WRITING) == 0) {
+		pager_junk(pg, pager_page_gone(pg, p, SLOT_NONE));
+		return;
+	}
+	pager_unbusy(pg, p);
+	if (p->state == PS_ACTIVE && p->wired == 0)
+		page_enqueue(&pg->pages, p, PQ_ACTIVE);
+}
+
+/* The pages are in the program now: active.  Others have vanished. */
+static void
+run_entered(struct pager *pg, struct run *r)
 {
 	for (uint32_t i = 0; i < r->n; i++) {
 		struct page *p = r->page[i];
 		uint32_t frame = p->frame;
 
-		if (error != 0) {
-			pager_junk(pg, pager_page_gone(pg, p, SLOT_NONE));
+		if (r->vanished[i]) {
+			page_vanished(pg, p);
 			continue;
 		}
 		p->frame = FRAME_NONE;
@@ -83,27 +98,45 @@ run_entered(struct pager *pg, struct run *r, int error)
 	}
 }
 
-/* Copies a run from its frames into the program.  Releases the lock. */
-static int
+/*
+ * Copies a run from its frames into the program.  If a part of it has vanished
+ * the rest must still arrive: it may be the only copy, so each page is tried
+ * again alone.  Releases the lock.
+ */
+static void
 run_enter(struct pager *pg, struct run *r)
 {
-	int error = 0;
-
 	mtx_unlock(&pg->lock);
 	for (uint32_t i = 0, k; i < r->n; i += k) {
 		uint32_t frame = r->page[i]->frame;
-		int e;
+		uintptr_t va = object_va(r->o, r->first + i);
+		const char *src = frame_addr(&pg->frames, frame);
 
 		for (k = 1; i + k < r->n; k++)
 			if (r->page[i + k]->frame != frame + k ||
 			    frame + k == pg->frames.n_out)
 				break;
-		e = pmap_enter(pg->pmap, object_va(r->o, r->first + i),
-		    frame_addr(&pg->frames, frame), k);
-		error = e != 0 ? e : error;
+		if (pmap_enter(pg->pmap, va, src, k) == 0)
+			continue;
+		for (uint32_t j = 0; j < k; j++)
+			r->vanished[i + j] = pmap_enter(pg->pmap, va + ptoa(j),
+						 src + ptoa(j), 1) != 0;
 	}
 	mtx_lock(&pg->lock);
-	return error;
+}
+
+/* The same with zeros. */
+static void
+run_zero(struct pager *pg, struct run *r, bool write)
+{
+	uintptr_t va = object_va(r->o, r->first);
+
+	mtx_unlock(&pg->lock);
+	if (pmap_zero(pg->pmap, va, r->n, write) != 0)
+		for (uint32_t i = 0; i < r->n; i++)
+			r->vanished[i] = pmap_zero(pg->pmap, va + ptoa(i), 1,
+					     write) != 0;
+	mtx_lock(&pg->lock);
 }
 
 /* ---- zero fill --------------------------------------------------------------- */
@@ -140,7 +173,6 @@ fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
 	    US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
 	struct run r = {.o = o, .first = i};
-	int error;
 
 	while (i + r.n < end && is_untouched(pg, o, i + r.n)) {
 		struct page *p = pager_page_new(pg, o, i + r.n);
@@ -152,20 +184,20 @@ fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
 	if (r.n == 0)
 		return WAIT;
 	stream_given(s, i, r.n);
-	mtx_unlock(&pg->lock);
-	error = pmap_zero(pg->pmap, object_va(o, i), r.n, write);
-	mtx_lock(&pg->lock);
+	run_zero(pg, &r, write);
 	pg->ctr.faults_zero++;
 	pg->ctr.pages_zero += r.n;
 	if (write) {
-		run_entered(pg, &r, error);
+		run_entered(pg, &r);
 		return ANSWERED;
 	}
 	for (uint32_t k = 0; k < r.n; k++) {
 		bool block = swblk_valid(swmap_get(&o->swmap, i + k));
 
 		(void)pager_page_gone(pg, r.page[k],
-		    error == 0 ? SLOT_ZERO : block ? SLOT_RESERVED : SLOT_NONE);
+		    !r.vanished[k] ? SLOT_ZERO
+			: block	   ? SLOT_RESERVED
+				   : SLOT_NONE);
 	}
 	return ANSWERED;
 }
@@ -190,7 +222,8 @@ fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 	mtx_lock(&pg->lock);
 	if (error == 0)
 		pmap_wake(pg->pmap, va, 1);
-	run_entered(pg, &r, error);
+	r.vanished[0] = error != 0;
+	run_entered(pg, &r);
 }
 
 /* The shared zero page is written to: a page of its own.  Releases the lock. */
@@ -371,13 +404,15 @@ run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
 {
 	if (r->n == 0)
 		return;
-	if (wanted)
-		run_entered(h->pg, r, run_enter(h->pg, r));
-	else
+	if (wanted) {
+		run_enter(h->pg, r);
+		run_entered(h->pg, r);
+	} else {
 		park_ahead(h->pg, r);
+	}
 	if (wanted && io->ahead)
 		read_ahead(h, r->o, r->first + r->n, r->n);
-	r->n = 0;
+	*r = (struct run){.o = r->o};
 }
 
 /* A read is complete.  Releases the lock. */
@@ -458,7 +493,8 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	pg->ctr.faults_soft++;
 	if (ahead)
 		read_ahead(h, o, r.first + r.n, US_MAX(s->window, 8));
-	run_entered(pg, &r, run_enter(pg, &r));
+	run_enter(pg, &r);
+	run_entered(pg, &r);
 }
 
 /* Releases the lock. */

@@ -178,7 +178,8 @@ batch_deactivate(struct pageout *po)
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->stuck[i] != 0)
 			pmap_unshare(pg->pmap, b->stuck[i], 1);
-		gone += b->fate[i] != STAYS;
+		/* What was unshared can go at the next try: progress too. */
+		gone += b->fate[i] != STAYS || b->stuck[i] != 0;
 	}
 	mtx_lock(&pg->lock);
 	return gone;

@@ -308,8 +308,10 @@ ctx_pageout_main(void *arg)
 			cv_broadcast(&u->range_cv);
 			mtx_unlock(&u->range_lock);
 		}
+		/* Short of pages without progress: something is pinned, or
+		 * swap space is full.  Neither announces its end. */
 		if (!pageout_step(po))
-			blkq_wait(q, -1);
+			blkq_wait(q, po->working ? 20 : -1);
 	}
 	await_release(u);
 	if (error == 0)

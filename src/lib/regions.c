@@ -214,7 +214,8 @@ do_dontneed(struct uswap *u, struct call *c)
 	struct map_entry *e;
 
 	mtx_lock(&pg->lock);
-	while ((e = map_first(&pg->map, va)) != NULL && e->start < end) {
+	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
+	    e->start < end) {
 		struct object *o = e->object;
 		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
 		pindex_t first = (pindex_t)atop(from - o->base);

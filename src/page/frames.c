@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "page/frames.h"
@@ -21,10 +22,11 @@ frames_init(struct frames *f, char *out_base, uint32_t n_out, uint32_t n_in)
 	}
 	/*
 	 * One touch for each page, now.  Without permission to lock it the
-	 * kernel might swap it if it has swap; slow, but not wrong.
+	 * kernel might swap it if it has swap; slow, but not wrong.  Not the C
+	 * library's mlock: that may be the preloaded one, which asks us.
 	 */
 	memset(f->in_base, 0, ptoa(n_in));
-	(void)mlock(f->in_base, ptoa(n_in));
+	(void)syscall(SYS_mlock, f->in_base, ptoa(n_in));
 	blist_free(f->out, 0, n_out);
 	blist_free(f->in, 0, n_in);
 	return 0;

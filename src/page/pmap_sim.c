@@ -351,6 +351,33 @@ simpmap_touch(struct pmap *pm, uintptr_t va, bool write, bool *ret_poisoned)
 	return s->mem + ptoa(i) + (va & PAGE_MASK);
 }
 
+bool
+simpmap_asleep(const struct pmap *pm, uintptr_t va, bool write)
+{
+	struct simpmap *s = simpmap(pm);
+	const struct simpage *p = &s->page[first_page(s, trunc_page(va), 1)];
+
+	return (p->waiting & (write ? WAIT_WRITE | WAIT_PROTECT : WAIT_READ)) !=
+	       0;
+}
+
+void
+simpmap_move(struct pmap *pm, uintptr_t from, uintptr_t to, uint32_t n)
+{
+	struct simpmap *s = simpmap(pm);
+	uint32_t i = first_page(s, from, n), k = first_page(s, to, n);
+
+	for (; n > 0; n--, i++, k++) {
+		KASSERT(s->page[k].hold == HOLDS_NONE, "page %u is there", k);
+		rouse(&s->page[i]);
+		s->page[k] = s->page[i];
+		s->page[k].managed = true;
+		memcpy(s->mem + ptoa(k), s->mem + ptoa(i), PAGE_SIZE);
+		memset(s->mem + ptoa(i), STALE, PAGE_SIZE);
+		s->page[i] = (struct simpage){.hold = HOLDS_NONE};
+	}
+}
+
 uint32_t
 simpmap_memory(const struct pmap *pm)
 {

@@ -63,6 +63,7 @@ object_create(struct objects *os, uintptr_t base, pindex_t npages)
 
 err1:
 	mem_unmap(o->root, root_bytes(npages));
+	o->root = NULL;
 err0:
 	pool_put(&os->pool, o);
 	return NULL;
@@ -76,6 +77,7 @@ object_destroy(struct objects *os, struct object *o)
 	object_trim(os, o, 0, o->npages);
 	swmap_destroy(&o->swmap);
 	mem_unmap(o->root, root_bytes(o->npages));
+	o->root = NULL; /* not in use: pager_check */
 	pool_put(&os->pool, o);
 }
 

@@ -281,18 +281,17 @@ void
 pager_check(struct pager *pg)
 {
 	uint64_t resident = 0, blocks = 0, pip = 0;
-	const struct object *last = NULL;
 
 	map_check(&pg->map);
 	pages_check(&pg->pages);
 	swspace_check(&pg->space);
-	for (uint32_t i = 0; i < pg->map.n; i++) {
-		const struct object *o = pg->map.e[i].object;
+	/* By number, not by entry: an object may have entries on both sides of
+	 * another one's, mapped into its hole. */
+	for (uint32_t i = 0; i < pg->objects.pool.fresh; i++) {
+		const struct object *o = object_of(&pg->objects, i);
 
-		/* Entries of one object are neighbours. */
-		if (o == last)
+		if (o->root == NULL)
 			continue;
-		last = o;
 		object_check(&pg->objects, &pg->pages, o);
 		resident += o->resident;
 		blocks += o->swmap.count;

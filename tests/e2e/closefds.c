@@ -30,9 +30,9 @@ main(int argc, char **argv)
 	if (argc != 2)
 		errx(2, "usage: closefds MIB");
 	n = ((size_t)strtoul(argv[1], NULL, 10) << 20) / sizeof(*words);
-	words = malloc(n * sizeof(*words));
+	words = calloc(n, sizeof(*words));
 	if (words == NULL)
-		err(1, "malloc");
+		err(1, "calloc");
 	for (size_t i = 0; i < n; i++)
 		words[i] = i * 3;
 	if (syscall(SYS_close_range, 3, ~0U, 0) != 0)

@@ -113,7 +113,8 @@ do_raw(void)
 static void
 do_spawn(void)
 {
-	char *args[] = {"sh", "-c", "exit 5", NULL}, *env[] = {NULL};
+	char sh[] = "sh", c[] = "-c", what[] = "exit 5";
+	char *args[] = {sh, c, what, NULL}, *env[] = {NULL};
 	pid_t pid;
 	int error = posix_spawn(&pid, "/bin/sh", NULL, NULL, args, env);
 

@@ -5,12 +5,12 @@
 
 # All of it paged out in part: forks.c says what each must do.
 for how in fork raw spawn system; do
-	swapped 48 timeout 60 "$bin/forks" 128 $how
+	swapped 48 "$bin/forks" 128 $how
 done
 
 # Nothing paged out: everything must work as without uswap.
 run() {
-	timeout 60 "$USWAP" run --ram 256M -- "$@" || fail "exit code $? of: $*"
+	timeout -k 5 60 "$USWAP" run --ram 256M -- "$@" || fail "exit code $? of: $*"
 }
 run "$bin/forks" 1 fork must
 run "$bin/forks" 32 fork must

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../support/e2e.sh"
 need sqlite3
 
-rows=$(scale 320000 1600000)
+rows=$(scale 170000 850000)
 cat >"$dir/sql" <<SQL
 PRAGMA temp_store = memory;
 CREATE TABLE t (id INTEGER PRIMARY KEY, k INTEGER, v TEXT);

@@ -7,7 +7,7 @@
 #	USWAP_SCALE	check (default: seconds) or full (minutes)
 #	TMPDIR		where the data goes (default /var/tmp); must be a disk
 # Exit codes: 0 passed, 77 skipped, else failed.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034 # bin is for them
 
 set -u
 export LC_ALL=C
@@ -70,6 +70,9 @@ import json, sys
 print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/stats" "$1"
 }
 
+# So long may one run take: a fault that is never answered must end, too.
+limit=$(scale 120 7200)
+
 # swapped MIB PROGRAM ARGS...: runs it in MIB of memory and fails unless it
 # succeeds, did swap, and stayed within MIB + 32 MiB by its own count and by
 # the kernel's.
@@ -78,7 +81,8 @@ swapped() {
 	ram=$1
 	shift
 	rm -f "$dir/stats"
-	"$root/tools/peak.py" "$dir/peak" "$USWAP" run --ram "${ram}M" \
+	"$root/tools/peak.py" "$dir/peak" timeout --foreground -k 5 "$limit" \
+	    "$USWAP" run --ram "${ram}M" \
 	    --swap "$dir/swap,size=$swap_size" --stats "$dir/stats" -- "$@" ||
 	    fail "exit code $? of: $*"
 	read -r seconds kernel <"$dir/peak"

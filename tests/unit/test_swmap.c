@@ -232,6 +232,20 @@ extent(void **state)
 	swmap_destroy(&m);
 }
 
+/* The size of the address space, to see that none is lost. */
+static unsigned long
+address_space(void)
+{
+	int fd = open("/proc/self/statm", O_RDONLY);
+	char buf[64];
+	ssize_t len = read(fd, buf, sizeof(buf) - 1);
+
+	assert_true(len > 0);
+	buf[len] = '\0';
+	close(fd);
+	return strtoul(buf, NULL, 10);
+}
+
 /* Within a page of root, over it, and back: 32768 pages are one. */
 static void
 sizes(void **state)
@@ -239,6 +253,7 @@ sizes(void **state)
 	static const pindex_t to[] = {
 	    65, 32768, 32769, 200000, 100000, 131, 1000, 70, 65};
 	struct swmap m;
+	unsigned long space = address_space();
 	unsigned i;
 
 	(void)state;
@@ -262,6 +277,7 @@ sizes(void **state)
 	clear(&m, 64);
 	assert_int_equal(swmap_resize(&m, 0), 0);
 	swmap_destroy(&m);
+	assert_int_equal(address_space(), space);
 }
 
 /* ---- programmers' errors, and damage that swmap_check finds -------------- */
@@ -321,6 +337,17 @@ emptied_leaf(void *arg)
 	leaf->blk[50] = SWBLK_NONE;
 	swmap_check(m);
 }
+/* One too many in a window, one too few in another: the sum is right. */
+static void
+wrong_windows(void *arg)
+{
+	struct swmap *m = arg;
+	struct swmap_leaf *leaf = pool_item(m->leaves, 0);
+
+	leaf[0].blk[5] = BLK(1);
+	leaf[1].blk[0] = SWBLK_NONE;
+	swmap_check(m);
+}
 static void
 beyond_end(void *arg)
 {
@@ -335,16 +362,20 @@ errors(void **state)
 {
 	void (*wrong[])(void *) = {get_beyond, set_none, cut_off,
 	    extent_of_none, destroy, wrong_count, wrong_leaf, emptied_leaf,
-	    beyond_end};
+	    wrong_windows, beyond_end};
 	struct swmap m;
 	unsigned i;
 
 	(void)state;
 	assert_int_equal(swmap_init(&m, &leaves, 100), 0);
 	set(&m, 50, 1);
+	set(&m, 64, 2);
+	set(&m, 65, 3);
 	for (i = 0; i < nitems(wrong); i++)
 		assert_aborts(wrong[i], &m);
 	clear(&m, 50);
+	clear(&m, 64);
+	clear(&m, 65);
 	swmap_destroy(&m);
 }
 

@@ -300,7 +300,8 @@ too_many(void **state)
 
 	(void)state;
 	swspace_init(&s);
-	add(&s, 100, 0);
+	/* 1..14, the gap, and from 16 on this many end just beyond 2^32 - 1. */
+	add(&s, 14, 0);
 	assert_int_equal(swspace_on(&s, dev, 0), -ENOSPC);
 	blkdev_close(dev);
 	for (i = 1; i < SWDEV_MAX; i++)
@@ -576,6 +577,13 @@ free_gap(void *arg)
 	swspace_free(arg, (swblk_t){21}, 1);
 }
 static void
+locate_gap(void *arg)
+{
+	devblk_t at;
+
+	swspace_locate(arg, (swblk_t){21}, &at);
+}
+static void
 free_over_end(void *arg)
 {
 	swspace_free(arg, (swblk_t){20}, 2);
@@ -627,7 +635,7 @@ check(void *arg)
 static void
 errors(void **state)
 {
-	void (*wrong[])(void *) = {free_label, free_none, free_gap,
+	void (*wrong[])(void *) = {free_label, free_none, free_gap, locate_gap,
 	    free_over_end, free_twice, retire_free, free_none_used, alloc_zero,
 	    alloc_min, destroy};
 	struct swspace s;
@@ -668,7 +676,9 @@ damage(void **state)
 	DAMAGED(t.cursor = 2);
 	DAMAGED(t.ndev = 1);
 	DAMAGED(t.dev[0] = s.dev[1]; t.dev[1] = s.dev[0]);
-	DAMAGED(t.dev[1] = s.dev[0]); /* twice: the ranges overlap */
+	DAMAGED(t.dev[2] = s.dev[0]);
+	/* The same twice: all but the ranges is right. */
+	DAMAGED(t.dev[1] = t.dev[0]; t.total = t.avail = 2 * 998);
 #undef DAMAGED
 	swspace_check(&s);
 	swspace_destroy(&s);

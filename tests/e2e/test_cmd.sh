@@ -1,0 +1,264 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# cmd: what `uswap run` refuses and how it ends, and what it costs a program
+# that needs no pager.  usage: test_cmd.sh [BUILD-DIRECTORY]
+build=${1:-${BUILD:-}}
+[ -z "$build" ] || USWAP=$build/uswap
+. "$(dirname "$0")/../support/e2e.sh"
+
+checks=0
+
+# expect CODE PATTERN ARGS...: `uswap ARGS` must end with the code, and say one
+# line that starts with "uswap: " and matches the pattern.
+expect() {
+	want=$1
+	pattern=$2
+	shift 2
+	timeout 20 "$USWAP" "$@" >"$dir/out" 2>"$dir/err"
+	code=$?
+	checks=$((checks + 1))
+	echo "$test: $code: $(head -1 "$dir/err")"
+	[ "$code" -eq "$want" ] || fail "exit code $code, not $want, of: $*"
+	[ "$(wc -l <"$dir/err")" -eq 1 ] || fail "not one line of error: $*"
+	grep -Eq "^uswap: .*$pattern" "$dir/err" ||
+	    fail "the message does not say '$pattern': $(cat "$dir/err")"
+}
+
+# status CODE ARGS...: the program's own exit status comes through, in silence.
+status() {
+	want=$1
+	shift
+	timeout 20 "$USWAP" run "$@" >"$dir/out" 2>"$dir/err"
+	code=$?
+	checks=$((checks + 1))
+	[ "$code" -eq "$want" ] || fail "exit code $code, not $want, of: $*"
+	[ ! -s "$dir/err" ] || fail "noise: $(cat "$dir/err")"
+}
+
+# ---- the command line
+
+expect 125 '--when-full' run --when-full=stop true
+expect 125 'unknown option -x' run -x true
+expect 125 'unknown option -x' run -vx true
+expect 125 'needs a value' run --ram
+expect 125 'needs a program' run
+expect 125 'needs a program' run --ram 64M --
+expect 125 'no command frobnicate' frobnicate
+expect 125 'no option --frob' --frob
+"$USWAP" 2>/dev/null
+[ $? -eq 125 ] || fail 'no arguments are not refused'
+"$USWAP" --version | grep -Eq '^uswap [0-9]+\.[0-9]+\.[0-9]+$' ||
+    fail 'no version'
+for words in --help 'help' 'help run' 'run --help' 'run -h'; do
+	# shellcheck disable=SC2086 # they are words
+	"$USWAP" $words | grep -q '^usage: uswap' || fail "no help: $words"
+done
+
+for ram in x 64X -5 1x 0x10000000 inf '' 64MM; do
+	expect 125 'not a size' run --ram "$ram" true
+done
+expect 125 'too little' run --ram 0 true
+expect 125 'at least 16M' run --ram 15M true
+for ram in 16M 16777216 16m 0.5G 1g 1T 64MiB 64MB; do
+	status 0 --ram "$ram" true
+done
+
+# ---- the program
+
+status 0 true
+status 1 false
+status 7 -- sh -c 'exit 7'
+status 3 sh -c 'exit 3' --ram
+{ timeout 20 "$USWAP" run sh -c 'kill -9 $$'; } 2>/dev/null
+[ $? -eq 137 ] || fail 'death by a signal does not come through'
+
+expect 127 'no-such-program' run no-such-program
+expect 127 'nowhere' run /nowhere/at/all
+expect 127 'empty' run ''
+expect 126 'directory' run /
+echo 'echo hello' >"$dir/plain"
+expect 126 'Permission denied' run "$dir/plain"
+PATH=$dir:$PATH expect 126 'Permission denied' run plain
+chmod +x "$dir/plain"
+status 0 "$dir/plain"
+[ "$(cat "$dir/out")" = hello ] || fail 'a script without #! does not run'
+PATH=$dir:$PATH status 0 plain
+
+script() {
+	printf '#!%s\nexit 4\n' "$1" >"$dir/$2"
+	chmod +x "$dir/$2"
+}
+script /bin/sh script
+status 4 "$dir/script"
+script '/nowhere/sh -e' lost
+expect 126 '/nowhere/sh' run "$dir/lost"
+script "$dir/loop" loop
+expect 126 'names no program' run "$dir/loop"
+script '' empty
+expect 126 'names no program' run "$dir/empty"
+
+# elf FILE OFFSET BYTE: a copy of true with one byte changed.
+elf() {
+	python3 - "$dir/$1" "$2" "$3" <<'EOF'
+import os, shutil, sys
+data = bytearray(open(shutil.which("true"), "rb").read())
+if int(sys.argv[2]) >= 0:
+    data[int(sys.argv[2])] = int(sys.argv[3])
+open(sys.argv[1], "wb").write(data)
+os.chmod(sys.argv[1], 0o755)
+EOF
+}
+elf machine 18 8 # MIPS
+expect 126 'another kind of processor' run "$dir/machine"
+elf class 4 1 # ELFCLASS32
+expect 125 '32-bit' run "$dir/class"
+elf copy -1 0
+status 0 "$dir/copy"
+
+python3 - "$dir/copy" "$dir/static" <<'EOF'
+import os, struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+phoff, = struct.unpack_from("<Q", data, 32)
+size, count = struct.unpack_from("<HH", data, 54)
+for i in range(count):
+    if struct.unpack_from("<I", data, phoff + i * size)[0] == 3:  # PT_INTERP
+        struct.pack_into("<I", data, phoff + i * size, 0)  # PT_NULL
+open(sys.argv[2], "wb").write(data)
+os.chmod(sys.argv[2], 0o755)
+EOF
+expect 125 "$dir/static.*statically linked" run "$dir/static"
+script "$dir/static" static-script
+expect 125 "$dir/static.*statically linked" run "$dir/static-script"
+
+if [ "$(id -u)" -eq 0 ]; then
+	cp "$dir/copy" "$dir/setuid"
+	chmod u+s "$dir/setuid"
+	status 0 "$dir/setuid"
+	chown 65534 "$dir/setuid"
+	chmod u+s "$dir/setuid"
+	expect 125 'set-user-ID' run "$dir/setuid"
+	cp "$dir/copy" "$dir/setgid"
+	chown :65534 "$dir/setgid"
+	chmod g+s "$dir/setgid"
+	expect 125 'set-group-ID' run "$dir/setgid"
+	chmod 755 "$dir"
+	if command -v setpriv >/dev/null && python3 - "$dir/copy" <<'EOF' &&
+import os, struct, sys
+os.setxattr(sys.argv[1], "security.capability",
+    struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0))
+EOF
+	    setpriv --reuid 65534 --clear-groups test -x "$USWAP"; then
+		setpriv --reuid 65534 --clear-groups "$USWAP" run "$dir/copy" \
+		    2>"$dir/err"
+		[ $? -eq 125 ] || fail 'file capabilities are not refused'
+		grep -q 'has file capabilities' "$dir/err" ||
+		    fail "file capabilities: $(cat "$dir/err")"
+		cat "$dir/err"
+	fi
+fi
+
+# ---- swap space
+
+expect 125 '' run --swap "$dir/new" true # a new file needs a size
+[ ! -e "$dir/new" ] || fail 'a refused spec left a file'
+expect 125 '' run --swap "$dir/new,size=lots" true
+expect 125 '' run --swap "$dir/new,size=64M,colour=red" true
+expect 125 '' run --swap '' true
+expect 125 '' run --swap "$dir/new,size=900T" true
+expect 125 '' run --swap 'tmp,size=900T' true
+expect 125 '' run --swap "$dir/no/such/directory,size=64M" true
+echo 'my thesis' >"$dir/thesis"
+expect 125 'thesis' run --swap "$dir/thesis,size=64M" true
+[ "$(cat "$dir/thesis")" = 'my thesis' ] || fail 'a file was overwritten'
+ln -s thesis "$dir/link"
+expect 125 'link' run --swap "$dir/link,size=64M" true
+expect 127 '' run --swap "$dir/new,size=64M" no-such-program
+[ ! -e "$dir/new" ] || fail 'a mistyped program left a swap file'
+status 0 --swap "$dir/new,size=64M" true
+[ "$(stat -c %a "$dir/new")" = 600 ] || fail 'the swap file is not private'
+status 0 --swap "$dir/new" true
+(cd "$dir" && "$USWAP" run --swap rel,size=64M \
+    sh -c 'cd / && echo "$USWAP_SWAP"') >"$dir/out"
+grep -Fqx "$dir/rel,size=64M" "$dir/out" || fail 'a relative swap file'
+
+# ---- statistics
+
+expect 125 'statistics' run --stats /nowhere/file true
+(cd "$dir" && "$USWAP" run --stats s.json sh -c 'cd /; exit 0')
+python3 - "$dir/s.json" <<'EOF' || fail 'statistics without a pager'
+import json, sys
+s = json.load(open(sys.argv[1]))
+assert s["pager"] is False and s["program"] == "sh" and s["pid"] > 1, s
+assert 500_000 < s["peak_rss"] < 100 << 20 and s["wall_ns"] > 0, s
+EOF
+"$USWAP" run -v true 2>&1 | grep -q 'no pager was started' || fail 'no summary'
+# coreutils close their stderr themselves, subshells are not the top process.
+[ "$("$USWAP" run -v sh -c '(:); (:); true' 2>&1 | wc -l)" -eq 1 ] ||
+    fail 'not exactly one summary'
+
+# ---- what a small program gets
+
+# No thread, and the descriptors that it would have had without.
+count='print(len(os.listdir("/proc/self/task")), os.listdir("/proc/self/fd"))'
+python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')
+"$python" -c "import os; $count" >"$dir/without"
+"$USWAP" run "$python" -c "import os; $count" >"$dir/with"
+echo "$test: threads and descriptors: $(cat "$dir/with")"
+same "$dir/with" "$dir/without"
+
+# Calls that change nothing must be told from one another by errno as always.
+"$USWAP" run "$python" - <<'EOF' || fail 'errno of the hooked calls'
+import ctypes, errno, mmap
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+def bad(want, result):
+    assert ctypes.c_int(result).value == -1, result
+    assert ctypes.get_errno() == want, ctypes.get_errno()
+bad(errno.EINVAL, libc.munmap(ctypes.c_void_p(1), 4096))
+bad(errno.EINVAL, libc.madvise(ctypes.c_void_p(1), 4096, 4))
+bad(errno.ENOMEM, libc.mprotect(ctypes.c_void_p(4096), 4096, 1))
+bad(errno.EINVAL, libc.mmap(None, ctypes.c_size_t(0), 3, 0x22, -1, 0))
+bad(errno.EBADF, libc.mmap(None, ctypes.c_size_t(1 << 20), 3, 2, -1, 0))
+EOF
+
+# The same on memory that is paged, and after a fork.
+for how in '' fork; do
+	[ -x "$bin/hooks" ] || continue
+	# shellcheck disable=SC2086 # no argument is no argument
+	timeout -s KILL 30 "$USWAP" run --ram 32M --swap tmp,size=512M \
+	    "$bin/hooks" $how 2>"$dir/err"
+	[ $? -eq 5 ] || fail "hooks $how: $(cat "$dir/err")"
+	[ "$(grep -c 'fork refused' "$dir/err")" -eq 1 ] ||
+	    fail 'a refused fork is not said once'
+done
+
+# Start-up: the median of 20 runs of true, with and without.
+python3 - "$USWAP" <<'EOF' || fail 'the start takes too long'
+import os, shutil, statistics, sys, time
+true = shutil.which("true")
+def median(args):
+    times = []
+    for _ in range(20):
+        begin = time.monotonic()
+        pid = os.posix_spawn(args[0], args, os.environ)
+        assert os.waitpid(pid, 0)[1] == 0
+        times.append(time.monotonic() - begin)
+    return statistics.median(times) * 1000
+plain, ours = median([true]), median([sys.argv[1], "run", true])
+print(f"true: {plain:.2f} ms, uswap run true: {ours:.2f} ms")
+sys.exit(ours - plain > 5)
+EOF
+
+# ---- what makes the hooks safe
+
+# The preload library takes the place of these, and the pager's threads would
+# wait in them for the program's: they must make the system calls themselves.
+core=$(dirname "$USWAP")/libcore.a
+if [ -e "$core" ] && command -v nm >/dev/null; then
+	bad=$(nm -u "$core" 2>/dev/null | grep -wE -o \
+	    'mmap|mmap64|munmap|mremap|madvise|mprotect|mlock2?|munlock|fork|_exit' |
+	    sort -u | tr '\n' ' ')
+	[ -z "$bad" ] || fail "the pager calls hooked functions: $bad"
+fi
+
+echo "$test: $checks refusals and endings as expected"
