@@ -49,7 +49,8 @@ extern "C" {
 
 typedef struct uswap uswap_t;
 
-/* ---- opening and closing -------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------
+ */
 
 enum {
 	/*
@@ -72,7 +73,10 @@ struct uswap_options {
 	/* Fault handler threads; 0: one for each CPU the caller may run on. */
 	unsigned handlers;
 };
-#define USWAP_OPTIONS_INIT {sizeof(struct uswap_options), 0, 0, 0}
+#define USWAP_OPTIONS_INIT                                                     \
+	{                                                                      \
+		sizeof(struct uswap_options), 0, 0, 0                          \
+	}
 
 /*
  * uswap_open(opt, &u): starts a pager: its threads, its userfaultfd and its
@@ -101,7 +105,8 @@ USWAP_API int uswap_close(uswap_t *u);
  */
 USWAP_API const char *uswap_error(void);
 
-/* ---- swap space ------------------------------------------------------------ */
+/* ---- swap space ------------------------------------------------------------
+ */
 
 /*
  * uswap_swapon(u, spec): adds swap space.
@@ -130,7 +135,8 @@ USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
  */
 USWAP_API int uswap_swapon_check(const char *spec);
 
-/* ---- regions ---------------------------------------------------------------- */
+/* ---- regions ----------------------------------------------------------------
+ */
 
 /*
  * uswap_map(u, length, &addr): maps length bytes of zeros, managed.  Costs
@@ -172,7 +178,8 @@ USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
 /* uswap_is_managed(u, addr, length): 1 if any page of the range is managed. */
 USWAP_API int uswap_is_managed(uswap_t *u, const void *addr, size_t length);
 
-/* ---- advice, wiring, residency ---------------------------------------------- */
+/* ---- advice, wiring, residency ----------------------------------------------
+ */
 
 enum uswap_advice {
 	USWAP_DONTNEED, /* drop the contents: the range reads as zeros */
@@ -183,8 +190,8 @@ enum uswap_advice {
  * uswap_advise(u, addr, length, advice).  Parts that are not managed are left
  * alone.  USWAP_DONTNEED gives memory and swap blocks back at once.
  */
-USWAP_API int uswap_advise(uswap_t *u, void *addr, size_t length,
-    enum uswap_advice advice);
+USWAP_API int uswap_advise(
+    uswap_t *u, void *addr, size_t length, enum uswap_advice advice);
 
 /*
  * uswap_wire(u, addr, length): brings the range in and keeps it in memory
@@ -210,20 +217,21 @@ USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 USWAP_API int uswap_pageout(uswap_t *u, void *addr, size_t length);
 
 enum {
-	USWAP_MAPPED = 1,   /* the program can touch it without a fault */
+	USWAP_MAPPED = 1, /* the program can touch it without a fault */
 	USWAP_RESIDENT = 2, /* in memory, mapped or not */
-	USWAP_SWAPPED = 4,  /* has a swap block */
-	USWAP_LOST = 8,	    /* could not be read: touching it is SIGBUS */
+	USWAP_SWAPPED = 4, /* has a swap block */
+	USWAP_LOST = 8, /* could not be read: touching it is SIGBUS */
 };
 
 /*
  * uswap_residency(u, addr, length, vec): one byte for each page of the range,
  * the sum of the flags above.  Errors: ENOMEM a part is not managed.
  */
-USWAP_API int uswap_residency(uswap_t *u, void *addr, size_t length,
-    unsigned char *vec);
+USWAP_API int uswap_residency(
+    uswap_t *u, void *addr, size_t length, unsigned char *vec);
 
-/* ---- statistics --------------------------------------------------------------- */
+/* ---- statistics
+ * --------------------------------------------------------------- */
 
 /*
  * X(name, unit, description): every number, once.  Names are stable; new ones
@@ -231,8 +239,9 @@ USWAP_API int uswap_residency(uswap_t *u, void *addr, size_t length,
  */
 #define USWAP_STATS(X)                                                         \
 	X(ram_budget, "bytes", "the budget given by ram")                      \
-	X(ram_used, "bytes", "managed memory in use: mapped pages, frames, "   \
-			     "buffers")                                        \
+	X(ram_used, "bytes",                                                   \
+	    "managed memory in use: mapped pages, frames, "                    \
+	    "buffers")                                                         \
 	X(ram_peak, "bytes", "the highest ram_used so far")                    \
 	X(managed, "bytes", "address space of the managed regions")            \
 	X(swap_total, "bytes", "swap space that can be allocated")             \
@@ -259,8 +268,9 @@ USWAP_API int uswap_residency(uswap_t *u, void *addr, size_t length,
 	X(waits_memory, "events", "faults that waited for a free page")        \
 	X(wait_memory_ns, "ns", "time faults waited for a free page")          \
 	X(wait_read_ns, "ns", "time faults waited for swap space")             \
-	X(over_budget, "pages", "most pages ever held beyond the budget, "     \
-				"for want of swap space")
+	X(over_budget, "pages",                                                \
+	    "most pages ever held beyond the budget, "                         \
+	    "for want of swap space")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;
@@ -281,7 +291,8 @@ USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
  */
 USWAP_API int uswap_report(uswap_t *u, int json, char *buf, size_t size);
 
-/* ---- fork ------------------------------------------------------------------------ */
+/* ---- fork
+ * ------------------------------------------------------------------------ */
 
 /*
  * Before the first page has left memory, fork(2) works as always; the child

@@ -21,15 +21,15 @@
 #define PAGE_MASK (PAGE_SIZE - 1)
 
 /* Bytes to pages (rounding down) and back. */
-#define atop(bytes) ((uint64_t)(bytes) >> PAGE_SHIFT)
-#define ptoa(pages) ((uint64_t)(pages) << PAGE_SHIFT)
+#define atop(bytes)   ((uint64_t)(bytes) >> PAGE_SHIFT)
+#define ptoa(pages)   ((uint64_t)(pages) << PAGE_SHIFT)
 #define trunc_page(x) ((x) & ~(uintptr_t)PAGE_MASK)
 #define round_page(x) (((x) + PAGE_MASK) & ~(uintptr_t)PAGE_MASK)
 
-#define US_MIN(a, b) ((a) < (b) ? (a) : (b))
-#define US_MAX(a, b) ((a) > (b) ? (a) : (b))
-#define nitems(x) (sizeof(x) / sizeof((x)[0]))
-#define howmany(x, y) (((x) + ((y) - 1)) / (y))
+#define US_MIN(a, b)  ((a) < (b) ? (a) : (b))
+#define US_MAX(a, b)  ((a) > (b) ? (a) : (b))
+#define nitems(x)     (sizeof(x) / sizeof((x)[0]))
+#define howmany(x, y) (((x) + ((y)-1)) / (y))
 
 /*
  * Limits, each with its reason.
@@ -40,7 +40,8 @@
 typedef uint32_t pindex_t;
 #define PINDEX_MAX UINT32_C(0xfffffff0)
 
-/* The largest single transfer: 1 MiB, where this kind of disk is at its best. */
+/* The largest single transfer: 1 MiB, where this kind of disk is at its best.
+ */
 #define CLUSTER_MAX 256
 
 /*

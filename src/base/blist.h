@@ -56,7 +56,7 @@ uint32_t blist_fill(struct blist *, uint32_t blk, uint32_t count);
  */
 int blist_resize(struct blist **, uint32_t nblocks, bool freenew);
 
-uint32_t blist_avail(const struct blist *);  /* free blocks */
+uint32_t blist_avail(const struct blist *); /* free blocks */
 uint32_t blist_blocks(const struct blist *); /* all blocks */
 bool blist_isfree(const struct blist *, uint32_t blk);
 

@@ -23,14 +23,14 @@ enum lock_rank {
 	RANK_NONE,
 	RANK_FORK, /* held across fork(), and by the first page-out */
 	RANK_CALL, /* the clerk's mailbox: one caller at a time */
-	RANK_VM,   /* the pager's state: objects, pages, queues, swap space */
-	RANK_LOG,  /* one message at a time */
+	RANK_VM, /* the pager's state: objects, pages, queues, swap space */
+	RANK_LOG, /* one message at a time */
 	RANK_COUNT
 };
 
 struct mtx {
 	pthread_mutex_t m;
-	enum lock_rank rank;  /* constant after mtx_init */
+	enum lock_rank rank; /* constant after mtx_init */
 	_Atomic uint64_t owner; /* a thread's mark, 0 when free */
 };
 

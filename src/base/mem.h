@@ -32,11 +32,11 @@ void mem_unmap(void *, size_t bytes);
  */
 struct pool {
 	char *base;
-	void *free;	 /* items given back, linked through their first word */
+	void *free; /* items given back, linked through their first word */
 	size_t item;
 	uint32_t max;
-	uint32_t fresh;	 /* items [fresh, max) were never handed out */
-	uint32_t warm;	 /* items [0, warm) have been touched */
+	uint32_t fresh; /* items [fresh, max) were never handed out */
+	uint32_t warm; /* items [0, warm) have been touched */
 	uint32_t spare;
 	uint32_t used;
 };

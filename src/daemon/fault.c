@@ -9,9 +9,8 @@
  *	inactive, or being written	soft fault: copied back from the frame
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
- *	active				the fault is late, or the program dropped
- *					the page behind our back: zeros, unless
- *					it is there
+ *	active				the fault is late, or the program
+ *dropped the page behind our back: zeros, unless it is there
  *
  * No record of waiting threads is needed.  Entering a page wakes whoever
  * waits for it, and a thread that is woken too early faults again.
@@ -36,7 +35,8 @@
 
 enum answer { ANSWERED, WAIT };
 
-/* ---- busy runs -------------------------------------------------------------- */
+/* ---- busy runs --------------------------------------------------------------
+ */
 
 /* A run of busy pages, adjacent in their object. */
 struct run {
@@ -104,9 +104,12 @@ run_entered(struct pager *pg, struct run *r)
  * again alone.  Releases the lock.
  */
 static void
-run_enter(struct pager *pg, struct run *r)
+run_enter(struct handler *h, struct run *r)
 {
+	struct pager *pg = h->pg;
+
 	mtx_unlock(&pg->lock);
+	blkq_flush(h->q); /* what was started ahead goes on meanwhile */
 	for (uint32_t i = 0, k; i < r->n; i += k) {
 		uint32_t frame = r->page[i]->frame;
 		uintptr_t va = object_va(r->o, r->first + i);
@@ -134,12 +137,13 @@ run_zero(struct pager *pg, struct run *r, bool write)
 	mtx_unlock(&pg->lock);
 	if (pmap_zero(pg->pmap, va, r->n, write) != 0)
 		for (uint32_t i = 0; i < r->n; i++)
-			r->vanished[i] = pmap_zero(pg->pmap, va + ptoa(i), 1,
-					     write) != 0;
+			r->vanished[i] =
+			    pmap_zero(pg->pmap, va + ptoa(i), 1, write) != 0;
 	mtx_lock(&pg->lock);
 }
 
-/* ---- zero fill --------------------------------------------------------------- */
+/* ---- zero fill
+ * --------------------------------------------------------------- */
 
 static bool
 is_untouched(const struct pager *pg, const struct object *o, pindex_t i)
@@ -147,7 +151,7 @@ is_untouched(const struct pager *pg, const struct object *o, pindex_t i)
 	uint32_t slot = object_slot(&pg->objects, o, i);
 
 	return slot == SLOT_RESERVED ||
-	    (slot == SLOT_NONE && !swblk_valid(swmap_get(&o->swmap, i)));
+	       (slot == SLOT_NONE && !swblk_valid(swmap_get(&o->swmap, i)));
 }
 
 /* Where the mapped part around a page ends: windows stay inside it. */
@@ -169,8 +173,8 @@ fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
 {
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
-	uint32_t want = policy_window(
-	    US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
+	uint32_t want =
+	    policy_window(US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
 	struct run r = {.o = o, .first = i};
 
@@ -196,7 +200,7 @@ fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
 
 		(void)pager_page_gone(pg, r.page[k],
 		    !r.vanished[k] ? SLOT_ZERO
-			: block	   ? SLOT_RESERVED
+		    : block        ? SLOT_RESERVED
 				   : SLOT_NONE);
 	}
 	return ANSWERED;
@@ -210,8 +214,8 @@ static void
 fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 {
 	uintptr_t va = pager_va(pg, p);
-	struct run r = {.o = pager_object(pg, p), .first = p->pindex, .n = 1,
-	    .page = {p}};
+	struct run r = {
+	    .o = pager_object(pg, p), .first = p->pindex, .n = 1, .page = {p}};
 	int error = 0;
 
 	mtx_unlock(&pg->lock);
@@ -228,8 +232,8 @@ fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 
 /* The shared zero page is written to: a page of its own.  Releases the lock. */
 static enum answer
-fault_zero_page(struct pager *pg, struct object *o, pindex_t i,
-    const struct pmap_fault *f)
+fault_zero_page(
+    struct pager *pg, struct object *o, pindex_t i, const struct pmap_fault *f)
 {
 	struct page *p = pager_page_new(pg, o, i);
 
@@ -241,7 +245,8 @@ fault_zero_page(struct pager *pg, struct object *o, pindex_t i,
 	return ANSWERED;
 }
 
-/* ---- page-in ------------------------------------------------------------------- */
+/* ---- page-in
+ * ------------------------------------------------------------------- */
 
 static struct pgio *
 io_get(struct handler *h)
@@ -274,26 +279,26 @@ drop_ahead(struct pager *pg, uint32_t n)
 }
 
 /*
- * Starts reading ahead of a stream that goes up: one more window, unless that
- * much is there or coming already.  It takes buffers only while more than
- * half of the handler's requests are free: demands come first.
+ * Keeps two windows ahead of a stream that goes up, there or coming: while
+ * the program uses one and the disk fills the other, neither waits.  Takes
+ * requests only while more than half of the handler's are free: demands come
+ * first.
  */
 static void
 read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 {
 	struct pager *pg = h->pg;
 	pindex_t end = mapped_end(pg, o, from - 1), i = from;
-	uint32_t before = 0, after, n;
+	pindex_t stop = (pindex_t)US_MIN((uint64_t)from + 2 * window, end);
+	uint32_t before = 0, after = window - 1, n;
 	struct pgio *io = h->io;
 
-	while (i < end && i < from + window &&
-	    slot_is_page(object_slot(&pg->objects, o, i)))
+	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
 		i++;
-	if (i >= end || i >= from + window || io == NULL ||
-	    blkq_inflight(h->q) * 2 > HANDLER_IO || o->careful > 0 ||
+	if (i >= stop || io == NULL || o->careful > 0 ||
+	    blkq_inflight(h->q) * 2 > HANDLER_IO ||
 	    pager_free(pg) < (int64_t)window + pg->free_low / 2)
 		return;
-	after = window - 1;
 	if (!pager_haspage(pg, o, i, &before, &after))
 		return;
 	n = US_MIN(after + 1, end - i);
@@ -382,6 +387,7 @@ run_add(struct run *r, struct page *p)
 {
 	if (r->n == 0)
 		r->first = p->pindex;
+	r->vanished[r->n] = false;
 	r->page[r->n++] = p;
 }
 
@@ -399,20 +405,31 @@ park_ahead(struct pager *pg, struct run *r)
 	}
 }
 
+/* What was read ahead is used: the stream goes on from its end. */
+static void
+stream_goes_on(struct handler *h, struct run *r)
+{
+	bool down;
+	struct stream *s = stream_find(r->o, r->first, &down);
+
+	stream_given(s, r->first, r->n);
+	read_ahead(h, r->o, r->first + r->n, US_MAX(s->window, 8));
+}
+
 static void
 run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
 {
 	if (r->n == 0)
 		return;
-	if (wanted) {
-		run_enter(h->pg, r);
-		run_entered(h->pg, r);
-	} else {
+	if (!wanted) {
 		park_ahead(h->pg, r);
+	} else {
+		if (io->ahead)
+			stream_goes_on(h, r);
+		run_enter(h, r);
+		run_entered(h->pg, r);
 	}
-	if (wanted && io->ahead)
-		read_ahead(h, r->o, r->first + r->n, r->n);
-	*r = (struct run){.o = r->o};
+	r->n = 0;
 }
 
 /* A read is complete.  Releases the lock. */
@@ -426,8 +443,8 @@ read_done(struct handler *h, struct pgio *io)
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
 	for (uint32_t i = 0; i < io->n; i++)
-		wanted |= (page_of(&pg->pages, io->page[i])->flags &
-			      PG_WANTED) != 0;
+		wanted |=
+		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
 	if (!io->ahead)
 		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
 	for (uint32_t i = 0; i < io->n; i++) {
@@ -447,12 +464,13 @@ read_done(struct handler *h, struct pgio *io)
 	mtx_unlock(&pg->lock);
 }
 
-/* ---- pages in memory ------------------------------------------------------------ */
+/* ---- pages in memory
+ * ------------------------------------------------------------ */
 
 /* Whether a page can be entered together with one of the given queue. */
 static struct page *
-same_kind(const struct pager *pg, const struct object *o, pindex_t i,
-    uint8_t queue)
+same_kind(
+    const struct pager *pg, const struct object *o, pindex_t i, uint8_t queue)
 {
 	uint32_t slot = object_slot(&pg->objects, o, i);
 	struct page *p;
@@ -493,7 +511,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	pg->ctr.faults_soft++;
 	if (ahead)
 		read_ahead(h, o, r.first + r.n, US_MAX(s->window, 8));
-	run_enter(pg, &r);
+	run_enter(h, &r);
 	run_entered(pg, &r);
 }
 
@@ -518,7 +536,8 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	fault_present(pg, p, f);
 }
 
-/* ---- one fault ------------------------------------------------------------------- */
+/* ---- one fault
+ * ------------------------------------------------------------------- */
 
 static enum answer
 fault_resolve(struct handler *h, const struct pmap_fault *f)
@@ -553,7 +572,8 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	return fault_zero(pg, o, i, f->write);
 }
 
-/* ---- the handler -------------------------------------------------------------------- */
+/* ---- the handler
+ * -------------------------------------------------------------------- */
 
 int
 handler_init(struct handler *h, struct pager *pg, struct blkq *q)

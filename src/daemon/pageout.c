@@ -9,7 +9,7 @@
 struct batch {
 	uint32_t n;
 	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
-	uint32_t frame[CLUSTER_MAX];	 /* deactivate: where each goes */
+	uint32_t frame[CLUSTER_MAX]; /* deactivate: where each goes */
 	uint8_t fate[CLUSTER_MAX];
 	uint64_t tag[CLUSTER_MAX];
 	bool has_block[CLUSTER_MAX];
@@ -44,7 +44,8 @@ pageout_destroy(struct pageout *po)
 	mem_unmap(po->batch, sizeof(struct batch));
 }
 
-/* ---- deactivate: out of the program -------------------------------------------- */
+/* ---- deactivate: out of the program
+ * -------------------------------------------- */
 
 static void
 batch_add(struct pageout *po, struct page *p)
@@ -55,8 +56,7 @@ batch_add(struct pageout *po, struct page *p)
 		page_dequeue(&po->pg->pages, p);
 	pager_busy(po->pg, p);
 	b->order[b->n++] = (struct keyed){
-	    (uint64_t)p->object << 32 | p->pindex,
-	    page_no(&po->pg->pages, p)};
+	    (uint64_t)p->object << 32 | p->pindex, page_no(&po->pg->pages, p)};
 }
 
 static struct page *
@@ -91,7 +91,7 @@ batch_run(const struct batch *b, uint32_t i)
 	uint32_t n = 1;
 
 	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
-	    b->frame[i + n] == b->frame[i] + n)
+	       b->frame[i + n] == b->frame[i] + n)
 		n++;
 	return n;
 }
@@ -203,7 +203,8 @@ deactivate(struct pageout *po, uint32_t want)
 	return po->batch->n == 0 ? 0 : batch_deactivate(po);
 }
 
-/* ---- clean: what need not be written ---------------------------------------------- */
+/* ---- clean: what need not be written
+ * ---------------------------------------------- */
 
 /* The lock is not held.  Compares contents with what swap space has. */
 static void
@@ -241,8 +242,8 @@ batch_classified(struct pageout *po)
 			bool wanted = (p->flags & PG_WANTED) != 0;
 
 			pager_unbusy(pg, p);
-			page_enqueue(&pg->pages, p,
-			    wanted ? PQ_INACTIVE : PQ_LAUNDRY);
+			page_enqueue(
+			    &pg->pages, p, wanted ? PQ_INACTIVE : PQ_LAUNDRY);
 			continue;
 		}
 		if (b->fate[i] == CLEAN) {
@@ -270,8 +271,8 @@ clean(struct pageout *po, uint32_t want)
 
 	b->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
-	while (b->n < want &&
-	    (p = pageq_first(&pg->pages, PQ_INACTIVE)) != NULL) {
+	while (
+	    b->n < want && (p = pageq_first(&pg->pages, PQ_INACTIVE)) != NULL) {
 		struct object *o = pager_object(pg, p);
 		uint32_t i = b->n;
 
@@ -291,7 +292,8 @@ clean(struct pageout *po, uint32_t want)
 	return gone;
 }
 
-/* ---- launder: write ------------------------------------------------------------------ */
+/* ---- launder: write
+ * ------------------------------------------------------------------ */
 
 static void
 full_message(struct pageout *po)
@@ -355,7 +357,8 @@ reap(struct pageout *po)
 	return any;
 }
 
-/* ---- the step -------------------------------------------------------------------------- */
+/* ---- the step
+ * -------------------------------------------------------------------------- */
 
 /* How many pages must still be found, beyond those already on their way. */
 static int64_t
@@ -433,8 +436,8 @@ pageout_step(struct pageout *po)
 }
 
 pindex_t
-pageout_range(struct pageout *po, struct object *o, pindex_t first,
-    pindex_t end)
+pageout_range(
+    struct pageout *po, struct object *o, pindex_t first, pindex_t end)
 {
 	struct pager *pg = po->pg;
 	pindex_t i = first;

@@ -52,7 +52,7 @@ bool pageout_step(struct pageout *);
  * With `force` set, pageout_step then works until nothing is left on the
  * inactive and laundry queues, or nothing more can be done.  Lock not held.
  */
-pindex_t pageout_range(struct pageout *, struct object *, pindex_t first,
-    pindex_t end);
+pindex_t pageout_range(
+    struct pageout *, struct object *, pindex_t first, pindex_t end);
 
 #endif

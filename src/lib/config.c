@@ -12,7 +12,8 @@
 /* "tmp" without a size: eight times the budget, or what half the disk gives. */
 #define TMP_FACTOR 8
 
-/* ---- memory ------------------------------------------------------------------ */
+/* ---- memory
+ * ------------------------------------------------------------------ */
 
 /* The number after `key` in a small text file; 0 if it is not there. */
 static uint64_t
@@ -39,8 +40,8 @@ config_default_ram(void)
 {
 	uint64_t ram = number_in_file("/proc/meminfo", "MemAvailable:") * 1024;
 	uint64_t v2 = number_in_file("/sys/fs/cgroup/memory.max", "");
-	uint64_t v1 = number_in_file(
-	    "/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
+	uint64_t v1 =
+	    number_in_file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "");
 
 	if (v2 != 0)
 		ram = US_MIN(ram, v2);
@@ -49,7 +50,8 @@ config_default_ram(void)
 	return ram / 2 & ~PAGE_MASK;
 }
 
-/* ---- temporary swap files --------------------------------------------------------- */
+/* ---- temporary swap files
+ * --------------------------------------------------------- */
 
 /*
  * "tmp[,size=SIZE][,dir=DIR]", taken apart: DIR (empty: the default), and the
@@ -107,8 +109,8 @@ tmp_size(struct blkspec *spec, const char *dir, uint64_t ram_pages, char *err,
 	}
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (spec->size == 0)
-		spec->size = US_MIN(ptoa(ram_pages) * TMP_FACTOR, room / 2) &
-		    ~PAGE_MASK;
+		spec->size =
+		    US_MIN(ptoa(ram_pages) * TMP_FACTOR, room / 2) & ~PAGE_MASK;
 	if (spec->size <= room && spec->size >= ptoa(16))
 		return 0;
 	strf(err, errlen,
@@ -118,7 +120,9 @@ tmp_size(struct blkspec *spec, const char *dir, uint64_t ram_pages, char *err,
 	return -ENOSPC;
 }
 
-/* ---- specs ----------------------------------------------------------------------------- */
+/* ---- specs
+ * -----------------------------------------------------------------------------
+ */
 
 static int
 open_tmp(struct blkspec *spec, const char *dir, uint64_t ram_pages,
@@ -151,8 +155,8 @@ config_open_spec(const char *text, uint64_t ram_pages, struct blkdev **ret,
 }
 
 int
-config_check_spec(const char *text, uint64_t ram_pages, char *err,
-    size_t errlen)
+config_check_spec(
+    const char *text, uint64_t ram_pages, char *err, size_t errlen)
 {
 	char dir[1024], rest[1200];
 	bool tmp = is_tmp(text, dir, rest, sizeof(rest));

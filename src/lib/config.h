@@ -11,14 +11,14 @@
  * Opens the swap device a spec names (see uswap_swapon).  ram_pages: for the
  * size of a "tmp" file without one.  0 or -errno with a sentence in err.
  */
-int config_open_spec(const char *spec, uint64_t ram_pages,
-    struct blkdev **ret, int *ret_prio, char *err, size_t errlen);
+int config_open_spec(const char *spec, uint64_t ram_pages, struct blkdev **ret,
+    int *ret_prio, char *err, size_t errlen);
 /*
  * The same for a mere look whether it can be had: a file is opened, created
  * if need be, and closed; for "tmp" only the free space is compared.
  */
-int config_check_spec(const char *spec, uint64_t ram_pages, char *err,
-    size_t errlen);
+int config_check_spec(
+    const char *spec, uint64_t ram_pages, char *err, size_t errlen);
 
 /* Half of the memory that is available now, in bytes. */
 uint64_t config_default_ram(void);

@@ -24,7 +24,8 @@
  */
 #define TOTAL_PAGES (UINT64_C(1) << 28)
 
-/* ---- the sentence of the last error ------------------------------------------- */
+/* ---- the sentence of the last error
+ * ------------------------------------------- */
 
 static _Thread_local char error_text[512]
     __attribute__((tls_model("initial-exec")));
@@ -46,7 +47,8 @@ ctx_error(int error, const char *fmt, ...)
 	return error;
 }
 
-/* ---- the mailbox ----------------------------------------------------------------- */
+/* ---- the mailbox
+ * ----------------------------------------------------------------- */
 
 /*
  * All signals stay blocked while a caller has the mailbox: a handler of the
@@ -107,7 +109,8 @@ clerk_serve(struct uswap *u)
 	mtx_unlock(&u->call_lock);
 }
 
-/* ---- events between the threads; the pager's lock is held ------------------------- */
+/* ---- events between the threads; the pager's lock is held
+ * ------------------------- */
 
 static void
 on_need_pageout(void *arg)
@@ -147,7 +150,9 @@ on_first_out(void *arg)
 	mtx_unlock(&u->fork_lock);
 }
 
-/* ---- threads --------------------------------------------------------------------------- */
+/* ---- threads
+ * ---------------------------------------------------------------------------
+ */
 
 static int
 thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
@@ -319,7 +324,9 @@ ctx_pageout_main(void *arg)
 	return NULL;
 }
 
-/* ---- starting ------------------------------------------------------------------------------ */
+/* ---- starting
+ * ------------------------------------------------------------------------------
+ */
 
 /* A file table without the program's files, but for stderr. */
 static void
@@ -388,8 +395,8 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 static int
 build(struct uswap *u, char *err, size_t errlen)
 {
-	struct pager_params p = {.clock = &clock_real,
-	    .total_pages = TOTAL_PAGES};
+	struct pager_params p = {
+	    .clock = &clock_real, .total_pages = TOTAL_PAGES};
 	int error;
 
 	policy_divide((uint32_t)u->ram_pages, &p);
@@ -407,7 +414,8 @@ build(struct uswap *u, char *err, size_t errlen)
 	error = build_threads(u, err, errlen);
 	if (error != 0)
 		goto err0;
-	/* Nothing is managed before this, so no event could have been missed. */
+	/* Nothing is managed before this, so no event could have been missed.
+	 */
 	u->pager.need_pageout = on_need_pageout;
 	u->pager.have_memory = on_have_memory;
 	return 0;

@@ -69,14 +69,14 @@ struct uswap {
 	struct ctx_thread handler_thread[HANDLERS_MAX];
 
 	struct mtx call_lock; /* call, state below; RANK_CALL */
-	struct cv call_cv;    /* any change of what call_lock guards */
+	struct cv call_cv; /* any change of what call_lock guards */
 	struct call call;
 	bool call_taken; /* a caller owns the mailbox */
 	bool call_done;
-	int started;  /* threads that are ready */
-	int failure;  /* why one of them could not start, -errno */
-	int created;  /* the clerk's: threads besides it */
-	int ended;    /* threads that have left their loops */
+	int started; /* threads that are ready */
+	int failure; /* why one of them could not start, -errno */
+	int created; /* the clerk's: threads besides it */
+	int ended; /* threads that have left their loops */
 	bool release; /* all have: they may take down what is theirs */
 	/* A range to page out: set by the clerk, cleared by pageout. */
 	struct mtx range_lock; /* RANK_CALL */
@@ -88,8 +88,8 @@ struct uswap {
 	_Atomic bool dead; /* this is a forked child */
 
 	struct mtx fork_lock; /* held from uswap_fork_begin to _end */
-	bool left;	      /* fork_lock: some page has left memory */
-	bool fork_open;	      /* fork_lock: a fork is under way */
+	bool left; /* fork_lock: some page has left memory */
+	bool fork_open; /* fork_lock: a fork is under way */
 };
 
 /* Starts everything; err holds a sentence on failure.  0 or -errno. */

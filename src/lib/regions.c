@@ -34,7 +34,8 @@ raw_munmap(uintptr_t va, size_t len)
 	(void)syscall(SYS_munmap, va, len);
 }
 
-/* ---- taking a range over ------------------------------------------------------- */
+/* ---- taking a range over
+ * ------------------------------------------------------- */
 
 /*
  * Pages that are there already become active pages.  The range is registered
@@ -124,8 +125,7 @@ do_manage(struct uswap *u, struct call *c)
 	if (overlaps(u, c->addr, c->len))
 		return refuse(c, -EEXIST, "a part of the range is managed");
 	error = manage(u, c->addr, c->len, false);
-	return error == 0 ? 0
-			  : refuse(c, error, "the range cannot be managed");
+	return error == 0 ? 0 : refuse(c, error, "the range cannot be managed");
 }
 
 int
@@ -151,7 +151,8 @@ do_is_managed(struct uswap *u, struct call *c)
 	return overlaps(u, c->addr, c->len);
 }
 
-/* ---- letting a range go ----------------------------------------------------------- */
+/* ---- letting a range go
+ * ----------------------------------------------------------- */
 
 static int
 forget(struct uswap *u, uintptr_t start, uintptr_t end)
@@ -176,8 +177,8 @@ forget(struct uswap *u, uintptr_t start, uintptr_t end)
 		if (o->mappings == 0)
 			pager_dealloc(pg, o);
 		mtx_unlock(&pg->lock);
-		(void)pmap_unmanage(u->pmap, part.start,
-		    atop(part.end - part.start));
+		(void)pmap_unmanage(
+		    u->pmap, part.start, atop(part.end - part.start));
 		mtx_lock(&pg->lock);
 	}
 	mtx_unlock(&pg->lock);
@@ -215,7 +216,7 @@ do_dontneed(struct uswap *u, struct call *c)
 
 	mtx_lock(&pg->lock);
 	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
-	    e->start < end) {
+	       e->start < end) {
 		struct object *o = e->object;
 		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
 		pindex_t first = (pindex_t)atop(from - o->base);
@@ -230,7 +231,8 @@ do_dontneed(struct uswap *u, struct call *c)
 	return 0;
 }
 
-/* ---- mremap ------------------------------------------------------------------------- */
+/* ---- mremap
+ * ------------------------------------------------------------------------- */
 
 /* Grows an entry where it is.  The new pages are registered with the old. */
 static int

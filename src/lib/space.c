@@ -18,8 +18,8 @@ do_swapon(struct uswap *u, struct call *c)
 	char size[16];
 	int prio, error;
 
-	error = config_open_spec(c->text, u->ram_pages, &dev, &prio, err,
-	    sizeof(err));
+	error = config_open_spec(
+	    c->text, u->ram_pages, &dev, &prio, err, sizeof(err));
 	if (error == 0) {
 		uint32_t pages = blkdev_pages(dev);
 
@@ -46,7 +46,8 @@ do_swapon(struct uswap *u, struct call *c)
 	return error;
 }
 
-/* ---- wiring ---------------------------------------------------------------------- */
+/* ---- wiring
+ * ---------------------------------------------------------------------- */
 
 static struct page *
 page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
@@ -57,8 +58,8 @@ page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
 	*ret_lost = false;
 	if (e == NULL)
 		return NULL;
-	slot = object_slot(&pg->objects, e->object,
-	    (pindex_t)atop(va - e->object->base));
+	slot = object_slot(
+	    &pg->objects, e->object, (pindex_t)atop(va - e->object->base));
 	*ret_lost = slot == SLOT_LOST;
 	return slot_is_page(slot) ? page_of(&pg->pages, slot) : NULL;
 }
@@ -86,7 +87,7 @@ do_wire(struct uswap *u, struct call *c)
 		else if (p != NULL && p->wired == WIRE_MAX)
 			error = -EAGAIN;
 		else if (p != NULL && p->wired == 0 &&
-		    pg->wired >= pg->budget / 2)
+			 pg->wired >= pg->budget / 2)
 			error = -ENOMEM;
 		if (error != 0 || p == NULL || p->state != PS_ACTIVE ||
 		    (p->flags & PG_BUSY))
@@ -125,7 +126,8 @@ do_unwire(struct uswap *u, struct call *c)
 	return 0;
 }
 
-/* ---- reservation, page-out ----------------------------------------------------------- */
+/* ---- reservation, page-out
+ * ----------------------------------------------------------- */
 
 int
 do_reserve(struct uswap *u, struct call *c)
@@ -185,7 +187,8 @@ do_pageout(struct uswap *u, struct call *c)
 	return -ENOSPC;
 }
 
-/* ---- what is where ---------------------------------------------------------------------- */
+/* ---- what is where
+ * ---------------------------------------------------------------------- */
 
 int
 do_residency(struct uswap *u, struct call *c)
@@ -253,7 +256,8 @@ do_stats(struct uswap *u, struct call *c)
 	    .metadata = metadata_bytes(pg),
 	    .pages_active = pg->pages.q[PQ_ACTIVE].count,
 	    .pages_inactive = pg->pages.q[PQ_INACTIVE].count +
-		pg->pages.q[PQ_LAUNDRY].count + pg->pages.q[PQ_AHEAD].count,
+			      pg->pages.q[PQ_LAUNDRY].count +
+			      pg->pages.q[PQ_AHEAD].count,
 	    .pages_wired = pg->wired,
 	    .faults = k->faults,
 	    .faults_zero = k->faults_zero,

@@ -18,7 +18,8 @@
 /* The longest region: what a page index can count. */
 #define LENGTH_MAX ((size_t)PINDEX_MAX << PAGE_SHIFT)
 
-/* ---- opening and closing ---------------------------------------------------------- */
+/* ---- opening and closing
+ * ---------------------------------------------------------- */
 
 static unsigned
 default_handlers(void)
@@ -36,8 +37,9 @@ check_options(const struct uswap_options *opt)
 	char size[16];
 
 	if (sysconf(_SC_PAGESIZE) != (long)PAGE_SIZE)
-		return ctx_error(-ENOSYS, "pages of %ld bytes are not "
-					  "supported, only %zu",
+		return ctx_error(-ENOSYS,
+		    "pages of %ld bytes are not "
+		    "supported, only %zu",
 		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
 	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
@@ -113,7 +115,8 @@ uswap_probe(void)
 	return error == 0 ? 0 : ctx_error(error, "%s", err);
 }
 
-/* ---- swap space ----------------------------------------------------------------------- */
+/* ---- swap space
+ * ----------------------------------------------------------------------- */
 
 USWAP_API int
 uswap_swapon(uswap_t *u, const char *spec)
@@ -132,12 +135,14 @@ uswap_swapon_check(const char *spec)
 	char err[512];
 	int error;
 
-	error = config_check_spec(spec, atop(config_default_ram()), err,
-	    sizeof(err));
+	error = config_check_spec(
+	    spec, atop(config_default_ram()), err, sizeof(err));
 	return error == 0 ? 0 : ctx_error(error, "%s", err);
 }
 
-/* ---- regions ----------------------------------------------------------------------------- */
+/* ---- regions
+ * -----------------------------------------------------------------------------
+ */
 
 /*
  * A call for a range: the length is rounded up.  The sentence is set and ret
@@ -214,8 +219,8 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	    ((flags & MREMAP_FIXED) &&
 		(!(flags & MREMAP_MAYMOVE) ||
 		    ((uintptr_t)new_addr & PAGE_MASK) != 0)))
-		return ctx_error(-EINVAL, "mremap: flags %#x, %zu bytes", flags,
-		    new_length);
+		return ctx_error(
+		    -EINVAL, "mremap: flags %#x, %zu bytes", flags, new_length);
 	c.arg[0] = round_page(new_length);
 	c.arg[1] = (uintptr_t)flags;
 	c.arg[2] = (uintptr_t)new_addr;
@@ -225,7 +230,8 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	return 0;
 }
 
-/* ---- advice, wiring, residency ---------------------------------------------------------- */
+/* ---- advice, wiring, residency
+ * ---------------------------------------------------------- */
 
 /* Not the C library's madvise: that may be the preloaded one. */
 static void
@@ -251,8 +257,8 @@ uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 	case USWAP_DONTNEED:
 		return ctx_call(u, &c);
 	case USWAP_WILLNEED:
-		populate(c.addr, US_MIN(c.len, ptoa(u->pager.budget / 2)),
-		    false);
+		populate(
+		    c.addr, US_MIN(c.len, ptoa(u->pager.budget / 2)), false);
 		return 0;
 	}
 	return ctx_error(-EINVAL, "unknown advice %d", (int)advice);
@@ -280,7 +286,8 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 	}
 	if (c.ret != 0 && c.addr + c.out > start) {
 		/* All or nothing.  The sentence stays that of the failure. */
-		struct call undo = {.fn = do_unwire, .addr = start,
+		struct call undo = {.fn = do_unwire,
+		    .addr = start,
 		    .len = c.addr + c.out - start};
 
 		(void)ctx_call(u, &undo);
@@ -323,7 +330,9 @@ uswap_residency(uswap_t *u, void *addr, size_t length, unsigned char *vec)
 	return c.ret;
 }
 
-/* ---- statistics ------------------------------------------------------------------------------ */
+/* ---- statistics
+ * ------------------------------------------------------------------------------
+ */
 
 USWAP_API int
 uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size)
@@ -345,11 +354,12 @@ uswap_report(uswap_t *u, int json, char *buf, size_t size)
 
 	if (error != 0)
 		return error;
-	return json ? report_json(&st, buf, size)
-		    : report_text(&st, buf, size);
+	return json ? report_json(&st, buf, size) : report_text(&st, buf, size);
 }
 
-/* ---- fork -------------------------------------------------------------------------------------- */
+/* ---- fork
+ * --------------------------------------------------------------------------------------
+ */
 
 USWAP_API int
 uswap_fork_begin(uswap_t *u)

@@ -11,8 +11,8 @@
 int
 frames_init(struct frames *f, char *out_base, uint32_t n_out, uint32_t n_in)
 {
-	*f = (struct frames){
-	    .out_base = out_base, .n_out = n_out, .n_in = n_in};
+	*f =
+	    (struct frames){.out_base = out_base, .n_out = n_out, .n_in = n_in};
 	f->in_base = mem_map(ptoa(n_in));
 	f->out = blist_create(n_out);
 	f->in = blist_create(n_in);

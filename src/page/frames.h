@@ -21,16 +21,15 @@
 
 struct frames {
 	char *out_base; /* belongs to the pmap */
-	char *in_base;	/* belongs to us */
+	char *in_base; /* belongs to us */
 	uint32_t n_out; /* frames [0, n_out) are out frames ... */
-	uint32_t n_in;	/* ... [n_out, n_out + n_in) are in frames */
+	uint32_t n_in; /* ... [n_out, n_out + n_in) are in frames */
 	struct blist *out;
 	struct blist *in;
 };
 
 /* 0 or -ENOMEM.  The in frames are touched, and locked if permitted. */
-int frames_init(struct frames *, char *out_base, uint32_t n_out,
-    uint32_t n_in);
+int frames_init(struct frames *, char *out_base, uint32_t n_out, uint32_t n_in);
 void frames_destroy(struct frames *);
 
 /*

@@ -57,10 +57,10 @@ enum page_queue {
 };
 
 enum {
-	PG_BUSY = 1,	/* see above */
-	PG_WANTED = 2,	/* a thread faulted on it while it was busy */
+	PG_BUSY = 1, /* see above */
+	PG_WANTED = 2, /* a thread faulted on it while it was busy */
 	PG_WRITING = 4, /* P5 */
-	PG_AHEAD = 8,	/* read ahead, nobody has asked for it so far */
+	PG_AHEAD = 8, /* read ahead, nobody has asked for it so far */
 };
 
 #define FRAME_NONE UINT32_MAX
@@ -70,7 +70,7 @@ enum {
 struct page {
 	uint32_t object; /* whose page it is: object id ... */
 	pindex_t pindex; /* ... and place in it; constant while in use */
-	uint32_t next;	 /* page numbers, 0 ends; the queue's own */
+	uint32_t next; /* page numbers, 0 ends; the queue's own */
 	uint32_t prev;
 	uint32_t frame;
 	uint8_t state;

@@ -27,7 +27,7 @@ struct pmap;
 
 struct pmap_fault {
 	uintptr_t va; /* page-aligned */
-	bool write;   /* the access was a write */
+	bool write; /* the access was a write */
 	bool protect; /* the page is there, but write-protected */
 };
 
@@ -38,8 +38,8 @@ struct pmap_ops {
 	int (*zero)(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 	int (*unprotect)(struct pmap *, uintptr_t va, uint32_t n);
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
-	uint32_t (*remove)(struct pmap *, uintptr_t va, void *frame, uint32_t n,
-	    int *ret_err);
+	uint32_t (*remove)(
+	    struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
 	void (*discard)(struct pmap *, void *frame, uint32_t n);
 	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
@@ -52,10 +52,10 @@ struct pmap_ops {
 /* Implementations embed this as their first member; constant after open. */
 struct pmap {
 	const struct pmap_ops *ops;
-	int fd;		  /* readable when a fault is waiting; -1 if none */
-	char *frames;	  /* frame memory for remove, n_frames pages */
+	int fd; /* readable when a fault is waiting; -1 if none */
+	char *frames; /* frame memory for remove, n_frames pages */
 	uint32_t n_frames;
-	const char *how;  /* "move" or "copy": what is in force, for reports */
+	const char *how; /* "move" or "copy": what is in force, for reports */
 };
 
 /*
@@ -131,8 +131,8 @@ pmap_wake(struct pmap *pm, uintptr_t va, uint32_t n)
  * it is not there, -EACCES its protection forbids it.
  */
 static inline uint32_t
-pmap_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n,
-    int *ret_err)
+pmap_remove(
+    struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
 {
 	return pm->ops->remove(pm, va, frame, n, ret_err);
 }

@@ -86,8 +86,7 @@ map_insert(struct map *m, uintptr_t start, uintptr_t end, struct object *o)
 }
 
 bool
-map_remove(struct map *m, uintptr_t start, uintptr_t end,
-    struct map_entry *ret)
+map_remove(struct map *m, uintptr_t start, uintptr_t end, struct map_entry *ret)
 {
 	uint32_t i = search(m, start);
 	struct map_entry *e = &m->e[i];
@@ -142,7 +141,7 @@ map_check(const struct map *m)
 		KASSERT(e->start < e->end, "empty entry");
 		KASSERT(i == 0 || m->e[i - 1].end <= e->start, "overlap");
 		KASSERT(e->start >= e->object->base &&
-			e->end <= e->object->base + ptoa(e->object->npages),
+			    e->end <= e->object->base + ptoa(e->object->npages),
 		    "entry outside its object");
 		KASSERT(e->object->mappings > 0, "object not mapped");
 		pages += atop(e->end - e->start);

@@ -48,8 +48,8 @@ int map_insert(struct map *, uintptr_t start, uintptr_t end, struct object *);
  * if it was the middle).  -ENOSPC cannot happen to a cut at an edge; a cut in
  * the middle of a full table is refused: ret->object is NULL then.
  */
-bool map_remove(struct map *, uintptr_t start, uintptr_t end,
-    struct map_entry *ret);
+bool map_remove(
+    struct map *, uintptr_t start, uintptr_t end, struct map_entry *ret);
 /* Moves the end of an entry up.  -EEXIST when something is there. */
 int map_extend(struct map *, struct map_entry *, uintptr_t end);
 

@@ -12,8 +12,8 @@
 int
 objects_init(struct objects *os, uint64_t max_pages)
 {
-	uint32_t leaves = (uint32_t)US_MIN(
-	    max_pages / OBJECT_LEAF + 1, UINT64_C(1) << 30);
+	uint32_t leaves =
+	    (uint32_t)US_MIN(max_pages / OBJECT_LEAF + 1, UINT64_C(1) << 30);
 	int error;
 
 	*os = (struct objects){0};
@@ -39,8 +39,8 @@ objects_destroy(struct objects *os)
 static size_t
 root_bytes(pindex_t npages)
 {
-	return round_page(howmany((size_t)npages, OBJECT_LEAF) *
-	    sizeof(uint32_t));
+	return round_page(
+	    howmany((size_t)npages, OBJECT_LEAF) * sizeof(uint32_t));
 }
 
 struct object *
@@ -182,8 +182,8 @@ object_trim(struct objects *os, struct object *o, pindex_t from, pindex_t end)
 {
 	/* A window counts only whole; the last one of the object is whole. */
 	pindex_t first = howmany(from, OBJECT_LEAF);
-	pindex_t last = end == o->npages ? howmany(end, OBJECT_LEAF)
-					 : end / OBJECT_LEAF;
+	pindex_t last =
+	    end == o->npages ? howmany(end, OBJECT_LEAF) : end / OBJECT_LEAF;
 
 	for (pindex_t w = first; w < last; w++) {
 		pindex_t start = w * OBJECT_LEAF, found;
@@ -229,7 +229,8 @@ stream_given(struct stream *s, pindex_t first, uint32_t n)
 	s->fwd = first + n;
 }
 
-/* ---- verification ------------------------------------------------------------ */
+/* ---- verification
+ * ------------------------------------------------------------ */
 
 static void
 check_slot(const struct objects *os, const struct pages *ps,
@@ -254,8 +255,8 @@ check_slot(const struct objects *os, const struct pages *ps,
 }
 
 void
-object_check(const struct objects *os, const struct pages *ps,
-    const struct object *o)
+object_check(
+    const struct objects *os, const struct pages *ps, const struct object *o)
 {
 	uint32_t resident = 0, pip = 0;
 	pindex_t i;
@@ -264,8 +265,8 @@ object_check(const struct objects *os, const struct pages *ps,
 		check_slot(os, ps, o, i, &resident, &pip);
 	KASSERT(resident == o->resident, "O2: %u pages in memory, counted %u",
 	    resident, o->resident);
-	KASSERT(pip == o->pip, "O2: %u pages in progress, counted %u", pip,
-	    o->pip);
+	KASSERT(
+	    pip == o->pip, "O2: %u pages in progress, counted %u", pip, o->pip);
 	for (i = 0; swmap_next(&o->swmap, i, o->npages, &i); i++)
 		KASSERT(leaf_of(os, o, i) != NULL, "O4: page %u", i);
 	swmap_check(&o->swmap);

@@ -26,13 +26,14 @@
 
 #define OBJECT_LEAF 64 /* pages per leaf */
 #define OBJECT_MAX  (1u << 20)
-#define STREAMS	    8 /* streams of faults followed at once */
+#define STREAMS     8 /* streams of faults followed at once */
 
 /* What a slot holds: a page number, or one of these. */
-#define SLOT_NONE 0
-#define SLOT_ZERO UINT32_MAX	    /* the shared zero page is mapped */
-#define SLOT_LOST (UINT32_MAX - 1)  /* its block could not be read: SIGBUS */
-#define SLOT_RESERVED (UINT32_MAX - 2) /* zeros; its block holds no contents */
+#define SLOT_NONE     0
+#define SLOT_ZERO     UINT32_MAX /* the shared zero page is mapped */
+#define SLOT_LOST     (UINT32_MAX - 1) /* its block could not be read: SIGBUS */
+#define SLOT_RESERVED (UINT32_MAX - 2) /* zeros; its block holds no contents   \
+					*/
 #define slot_is_page(s) ((s) != SLOT_NONE && (s) < SLOT_RESERVED)
 
 struct object_leaf {
@@ -45,22 +46,22 @@ struct object_leaf {
  * up (fwd) or down, and how many pages it was given last time.
  */
 struct stream {
-	pindex_t fwd;	 /* one past the last page given */
-	pindex_t back;	 /* the first page given */
+	pindex_t fwd; /* one past the last page given */
+	pindex_t back; /* the first page given */
 	uint32_t window; /* 0: not in use */
-	uint32_t used;	 /* object's stream clock, for replacement */
+	uint32_t used; /* object's stream clock, for replacement */
 };
 
 struct object {
 	uintptr_t base; /* va of page 0; constant */
 	pindex_t npages;
-	uint32_t id;	    /* constant */
-	uint32_t mappings;  /* map entries that show it */
-	uint32_t resident;  /* O2 */
-	uint32_t pip;	    /* paging in progress, O2 */
-	uint32_t careful;   /* page-ins left to do one page at a time, after
-			       a read of several failed */
-	bool reserved;	    /* pages keep their blocks: see pager_reserve */
+	uint32_t id; /* constant */
+	uint32_t mappings; /* map entries that show it */
+	uint32_t resident; /* O2 */
+	uint32_t pip; /* paging in progress, O2 */
+	uint32_t careful; /* page-ins left to do one page at a time, after
+			     a read of several failed */
+	bool reserved; /* pages keep their blocks: see pager_reserve */
 	uint32_t stream_clock;
 	struct stream stream[STREAMS];
 	uint32_t *root; /* leaf number + 1 for each window, 0 none */
@@ -69,8 +70,8 @@ struct object {
 
 /* The pools all objects share; owned by the pager. */
 struct objects {
-	struct pool pool;    /* struct object; id is the pool index */
-	struct pool leaves;  /* struct object_leaf */
+	struct pool pool; /* struct object; id is the pool index */
+	struct pool leaves; /* struct object_leaf */
 	struct pool swleaves; /* struct swmap_leaf */
 };
 
@@ -110,8 +111,8 @@ void object_set_tag(struct objects *, struct object *, pindex_t, uint64_t);
 bool object_next(const struct objects *, const struct object *, pindex_t from,
     pindex_t end, pindex_t *ret);
 /* Gives back the leaves of windows inside [from, end) that hold nothing. */
-void object_trim(struct objects *, struct object *, pindex_t from,
-    pindex_t end);
+void object_trim(
+    struct objects *, struct object *, pindex_t from, pindex_t end);
 
 /*
  * stream_find(o, i, &down): the stream that a fault at i continues, its window
@@ -122,7 +123,7 @@ void object_trim(struct objects *, struct object *, pindex_t from,
 struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
 
-void object_check(const struct objects *, const struct pages *,
-    const struct object *);
+void object_check(
+    const struct objects *, const struct pages *, const struct object *);
 
 #endif

@@ -26,8 +26,8 @@ pager_init(struct pager *pg, const struct pager_params *p)
 	if (error == 0)
 		error = map_init(&pg->map);
 	if (error == 0)
-		error = pages_init(&pg->pages,
-		    (uint32_t)US_MAX(descriptors, pg->budget));
+		error = pages_init(
+		    &pg->pages, (uint32_t)US_MAX(descriptors, pg->budget));
 	if (error == 0)
 		error = frames_init(&pg->frames, p->pmap->frames,
 		    p->pmap->n_frames, p->buffers);
@@ -56,7 +56,8 @@ pager_free(const struct pager *pg)
 	return (int64_t)pg->budget - pg->resident - pg->loose;
 }
 
-/* ---- pages ---------------------------------------------------------------------- */
+/* ---- pages
+ * ---------------------------------------------------------------------- */
 
 static void
 note_peak(struct pager *pg)
@@ -148,7 +149,7 @@ pager_unbusy(struct pager *pg, struct page *p)
 		pager_object(pg, p)->pip--;
 	if (p->flags & PG_WANTED)
 		(void)pmap_wake(pg->pmap, pager_va(pg, p), 1);
-	p->flags &= (uint8_t)~(PG_BUSY | PG_WANTED);
+	p->flags &= (uint8_t) ~(PG_BUSY | PG_WANTED);
 	wake_sleepers(pg);
 }
 
@@ -158,13 +159,14 @@ pager_set_writing(struct pager *pg, struct page *p, bool writing)
 	KASSERT(writing == !(p->flags & PG_WRITING), "P5");
 	if ((p->flags & PG_BUSY) == 0)
 		pager_object(pg, p)->pip += writing ? 1 : -1;
-	p->flags = (uint8_t)(writing ? p->flags | PG_WRITING
-				     : p->flags & ~PG_WRITING);
+	p->flags =
+	    (uint8_t)(writing ? p->flags | PG_WRITING : p->flags & ~PG_WRITING);
 	if (!writing)
 		wake_sleepers(pg);
 }
 
-/* ---- loose frames ----------------------------------------------------------------- */
+/* ---- loose frames
+ * ----------------------------------------------------------------- */
 
 static void
 give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
@@ -231,7 +233,8 @@ pager_discard(struct pager *pg, uint32_t *frames, uint32_t n)
 	free_frames(pg, frames, n);
 }
 
-/* ---- waiting ------------------------------------------------------------------------ */
+/* ---- waiting
+ * ------------------------------------------------------------------------ */
 
 void
 pager_sleep(struct pager *pg)
@@ -251,27 +254,27 @@ in_progress(const struct pager *pg, const struct object *o, pindex_t first,
 {
 	if (o->pip == 0)
 		return false;
-	for (pindex_t i = first;
-	     object_next(&pg->objects, o, i, end, &i); i++) {
+	for (pindex_t i = first; object_next(&pg->objects, o, i, end, &i);
+	     i++) {
 		uint32_t slot = object_slot(&pg->objects, o, i);
 
-		if (slot_is_page(slot) &&
-		    (page_of(&pg->pages, slot)->flags &
-			(PG_BUSY | PG_WRITING)) != 0)
+		if (slot_is_page(slot) && (page_of(&pg->pages, slot)->flags &
+					      (PG_BUSY | PG_WRITING)) != 0)
 			return true;
 	}
 	return false;
 }
 
 void
-pager_settle(struct pager *pg, const struct object *o, pindex_t first,
-    pindex_t end)
+pager_settle(
+    struct pager *pg, const struct object *o, pindex_t first, pindex_t end)
 {
 	while (in_progress(pg, o, first, end))
 		pager_sleep(pg);
 }
 
-/* ---- verification ------------------------------------------------------------------- */
+/* ---- verification
+ * ------------------------------------------------------------------- */
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,

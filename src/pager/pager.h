@@ -31,9 +31,9 @@
 
 /* Results of getpages and putpages. */
 enum pager_rv {
-	PAGER_PEND,  /* started: the completion will tell */
+	PAGER_PEND, /* started: the completion will tell */
 	PAGER_AGAIN, /* no memory or buffer for it now: try later */
-	PAGER_FAIL,  /* no such page in swap space; or: no swap space left */
+	PAGER_FAIL, /* no such page in swap space; or: no swap space left */
 };
 
 /* Soft-faulted frames waiting to be given back together. */
@@ -54,40 +54,40 @@ struct pager_params {
 	struct clock *clock;
 	uint64_t total_pages; /* that may ever be touched: address space */
 	/* What daemon/policy makes of the budget, in pages. */
-	uint32_t budget;      /* without the buffers */
-	uint32_t buffers;     /* read buffers (in frames) */
-	uint32_t frames;      /* out frames, which the pmap brings */
+	uint32_t budget; /* without the buffers */
+	uint32_t buffers; /* read buffers (in frames) */
+	uint32_t frames; /* out frames, which the pmap brings */
 	uint32_t free_low, free_high, inactive_goal;
 };
 
 /* (C) constant after pager_init, (L) lock, (A) set before threads start. */
 struct pager {
 	struct mtx lock;
-	struct cv unbusied;	/* (L) */
-	unsigned sleepers;	/* (L) threads in pager_sleep */
-	struct clock *clock;	/* (C) */
-	struct pmap *pmap;	/* (C) */
-	struct swspace space;	/* (L) */
+	struct cv unbusied; /* (L) */
+	unsigned sleepers; /* (L) threads in pager_sleep */
+	struct clock *clock; /* (C) */
+	struct pmap *pmap; /* (C) */
+	struct swspace space; /* (L) */
 	struct objects objects; /* (L) */
-	struct map map;		/* (L) */
-	struct pages pages;	/* (L) */
-	struct frames frames;	/* (L) */
-	uint32_t budget;	/* (C) pages, buffers deducted */
-	uint32_t resident;	/* (L) descriptors in use */
-	uint32_t loose;		/* (L) loose frames */
-	uint32_t wired;		/* (L) pages with a wire count */
-	uint32_t free_low;	/* (C) page-out starts below ... */
-	uint32_t free_high;	/* (C) ... and stops above */
+	struct map map; /* (L) */
+	struct pages pages; /* (L) */
+	struct frames frames; /* (L) */
+	uint32_t budget; /* (C) pages, buffers deducted */
+	uint32_t resident; /* (L) descriptors in use */
+	uint32_t loose; /* (L) loose frames */
+	uint32_t wired; /* (L) pages with a wire count */
+	uint32_t free_low; /* (C) page-out starts below ... */
+	uint32_t free_high; /* (C) ... and stops above */
 	uint32_t inactive_goal; /* (C) */
 	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */
-	uint32_t njunk;		/* (L) */
-	uint32_t careful;	/* (L) writes left to do page by page */
-	bool grow;		/* (L) swap space is full: exceed the budget */
+	uint32_t njunk; /* (L) */
+	uint32_t careful; /* (L) writes left to do page by page */
+	bool grow; /* (L) swap space is full: exceed the budget */
 	struct pager_counters ctr; /* (L) */
 
 	/* (A) How others hear of events; called with the lock held. */
 	void (*need_pageout)(void *arg); /* free pages fell below free_low */
-	void (*have_memory)(void *arg);	 /* a waiting fault may go on */
+	void (*have_memory)(void *arg); /* a waiting fault may go on */
 	void (*sleep)(struct pager *, void *arg); /* see pager_sleep */
 	void *event_arg;
 };
@@ -97,20 +97,21 @@ struct pgio {
 	struct blkreq req;
 	struct pgio *next; /* owner's free list */
 	struct object *object; /* reads: whose pages */
-	pindex_t first;	       /* reads: the first page */
+	pindex_t first; /* reads: the first page */
 	uint32_t n;
 	swblk_t blk;
-	bool ahead;	  /* reads: nobody waits for it, as far as we know */
-	bool in_place;	  /* writes: over the page's own block */
+	bool ahead; /* reads: nobody waits for it, as far as we know */
+	bool in_place; /* writes: over the page's own block */
 	uint64_t started; /* clock, ns */
 	uint32_t page[CLUSTER_MAX];
 	uint32_t frame[CLUSTER_MAX]; /* reads: adjacent */
-	uint64_t tag[CLUSTER_MAX];   /* what was written, or must come back */
-	bool good[CLUSTER_MAX];	     /* reads: verified */
+	uint64_t tag[CLUSTER_MAX]; /* what was written, or must come back */
+	bool good[CLUSTER_MAX]; /* reads: verified */
 	struct iovec iov[CLUSTER_MAX];
 };
 
-/* ---- pager.c: life, pages, space ---------------------------------------------- */
+/* ---- pager.c: life, pages, space
+ * ---------------------------------------------- */
 
 /* 0 or -ENOMEM.  The event functions are set afterwards, by the owner. */
 int pager_init(struct pager *, const struct pager_params *);
@@ -169,13 +170,14 @@ void pager_discard(struct pager *, uint32_t *frames, uint32_t n);
 void pager_sleep(struct pager *);
 
 /* Sleeps until no page of [first, end) is in progress. */
-void pager_settle(struct pager *, const struct object *, pindex_t first,
-    pindex_t end);
+void pager_settle(
+    struct pager *, const struct object *, pindex_t first, pindex_t end);
 
 /* Verifies every module's invariants, and that they agree. */
 void pager_check(struct pager *);
 
-/* ---- pager_space.c: objects and their blocks --------------------------------- */
+/* ---- pager_space.c: objects and their blocks
+ * --------------------------------- */
 
 /* A new object of npages at va.  NULL without memory. */
 struct object *pager_alloc(struct pager *, uintptr_t va, pindex_t npages);
@@ -192,20 +194,19 @@ bool pager_haspage(const struct pager *, const struct object *, pindex_t i,
 /* Frees the page's block, if any: the page in memory is the only copy now. */
 void pager_unswapped(struct pager *, struct object *, pindex_t);
 /* Frees the blocks of [first, end); pages in memory are not touched. */
-void pager_freespace(struct pager *, struct object *, pindex_t first,
-    pindex_t end);
+void pager_freespace(
+    struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
  * Forgets the contents of [first, end): pages, frames and blocks.  The range
  * must be settled; the program's own mappings are the caller's business.
  */
-void pager_purge(struct pager *, struct object *, pindex_t first,
-    pindex_t end);
+void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
  * Gives every page of [first, end) that has none a block of its own, all or
  * nothing: 0, -ENOSPC or -ENOMEM.  From then on the object keeps its blocks.
  */
-int pager_reserve(struct pager *, struct object *, pindex_t first,
-    pindex_t end);
+int pager_reserve(
+    struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
  * Moves pages and blocks of src from [first, first + n) to dst from page 0
  * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were
@@ -219,7 +220,8 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
 
-/* ---- pager_get.c ---------------------------------------------------------------- */
+/* ---- pager_get.c
+ * ---------------------------------------------------------------- */
 
 /*
  * Starts reading up to *n pages from `first` on, which must be contiguous in
@@ -233,7 +235,8 @@ enum pager_rv pager_getpages(struct pager *, struct blkq *, struct pgio *,
  */
 void pager_get_verify(struct pager *, struct pgio *);
 
-/* ---- pager_put.c ---------------------------------------------------------------- */
+/* ---- pager_put.c
+ * ---------------------------------------------------------------- */
 
 /*
  * Starts writing pages from the head of the laundry, as one run of blocks.

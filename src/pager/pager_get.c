@@ -28,8 +28,7 @@ pager_page_is_zero(const void *page)
 {
 	const uint64_t *w = page;
 
-	return w[0] == 0 &&
-	    memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
+	return w[0] == 0 && memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
 }
 
 enum pager_rv
@@ -66,11 +65,13 @@ pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
 	io->ahead = ahead;
 	io->frame[0] = frame;
 	io->started = clock_now_ns(pg->clock);
-	io->iov[0] = (struct iovec){
-	    frame_addr(&pg->frames, frame), ptoa(got)};
+	io->iov[0] = (struct iovec){frame_addr(&pg->frames, frame), ptoa(got)};
 	io->req = (struct blkreq){.op = BLK_READ,
 	    .dev = swspace_locate(&pg->space, io->blk, &devblk),
-	    .npages = got, .iov = io->iov, .niov = 1, .arg = io};
+	    .npages = got,
+	    .iov = io->iov,
+	    .niov = 1,
+	    .arg = io};
 	io->req.blk = devblk;
 	pg->ctr.swap_reads++;
 	pg->ctr.pages_in += got;
@@ -88,13 +89,12 @@ pager_get_verify(struct pager *pg, struct pgio *io)
 
 	for (uint32_t i = 0; i < io->n; i++) {
 		io->good[i] = io->req.error == 0 &&
-		    pager_tag(data + ptoa(i)) == io->tag[i];
+			      pager_tag(data + ptoa(i)) == io->tag[i];
 		wrong += !io->good[i];
 	}
 	if (wrong == 0)
 		return;
-	log_msg(LOG_ERROR,
-	    "reading %u page%s at block %u of %s failed: %s",
+	log_msg(LOG_ERROR, "reading %u page%s at block %u of %s failed: %s",
 	    io->n, io->n == 1 ? "" : "s", io->req.blk.v,
 	    blkdev_name(io->req.dev),
 	    io->req.error != 0 ? strerrorname_np(io->req.error)

@@ -86,8 +86,8 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 	for (uint32_t i = 0; i < io->n; i++) {
 		struct page *p = page_of(&pg->pages, io->page[i]);
 
-		KASSERT(p->state == PS_INACTIVE, "laundry in state %d",
-		    p->state);
+		KASSERT(
+		    p->state == PS_INACTIVE, "laundry in state %d", p->state);
 		p->state = PS_LAUNDRY;
 		pager_set_writing(pg, p, true);
 		io->frame[i] = p->frame;
@@ -95,7 +95,9 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 	io->started = clock_now_ns(pg->clock);
 	io->req = (struct blkreq){.op = BLK_WRITE,
 	    .dev = swspace_locate(&pg->space, io->blk, &devblk),
-	    .npages = io->n, .iov = io->iov, .niov = fill_iov(pg, io),
+	    .npages = io->n,
+	    .iov = io->iov,
+	    .niov = fill_iov(pg, io),
 	    .arg = io};
 	io->req.blk = devblk;
 	pg->ctr.swap_writes++;
@@ -121,8 +123,8 @@ write_failed(struct pager *pg, struct pgio *io)
 	pg->ctr.write_errors++;
 	if (pg->ctr.write_errors < 10)
 		log_msg(LOG_ERROR,
-		    "writing %u page%s at block %u of %s failed: %s; %s",
-		    io->n, io->n == 1 ? "" : "s", io->req.blk.v,
+		    "writing %u page%s at block %u of %s failed: %s; %s", io->n,
+		    io->n == 1 ? "" : "s", io->req.blk.v,
 		    blkdev_name(io->req.dev), strerrorname_np(io->req.error),
 		    io->n == 1 ? "the block is retired, the page goes elsewhere"
 			       : "they are tried again one by one");
@@ -144,8 +146,8 @@ write_failed(struct pager *pg, struct pgio *io)
  * the old block (O5).  May find no memory for the map.
  */
 static bool
-assign(struct pager *pg, struct object *o, pindex_t i, swblk_t blk,
-    uint64_t tag)
+assign(
+    struct pager *pg, struct object *o, pindex_t i, swblk_t blk, uint64_t tag)
 {
 	int error;
 	swblk_t old = swmap_set(&o->swmap, i, blk, &error);
@@ -173,8 +175,8 @@ page_written(struct pager *pg, struct pgio *io, uint32_t i, bool ok)
 
 	pager_set_writing(pg, p, false);
 	if (ok) {
-		ok = assign(pg, o, p->pindex, swblk_add(io->blk, i),
-		    io->tag[i]);
+		ok =
+		    assign(pg, o, p->pindex, swblk_add(io->blk, i), io->tag[i]);
 		pg->ctr.pages_out++;
 	}
 	if (p->state == PS_ACTIVE)

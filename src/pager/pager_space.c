@@ -23,14 +23,14 @@ pager_dealloc(struct pager *pg, struct object *o)
 
 /* How far slots stay empty from i on (exclusive), in steps of dir. */
 static uint32_t
-empty_slots(const struct pager *pg, const struct object *o, pindex_t i,
-    int dir, uint32_t max)
+empty_slots(const struct pager *pg, const struct object *o, pindex_t i, int dir,
+    uint32_t max)
 {
 	uint32_t n = 0;
 
-	while (n < max &&
-	    object_slot(&pg->objects, o,
-		(pindex_t)((int64_t)i + dir * (int64_t)(n + 1))) == SLOT_NONE)
+	while (n < max && object_slot(&pg->objects, o,
+			      (pindex_t)((int64_t)i +
+					 dir * (int64_t)(n + 1))) == SLOT_NONE)
 		n++;
 	return n;
 }
@@ -101,8 +101,8 @@ pager_unswapped(struct pager *pg, struct object *o, pindex_t i)
 }
 
 void
-pager_freespace(struct pager *pg, struct object *o, pindex_t first,
-    pindex_t end)
+pager_freespace(
+    struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 {
 	struct gather g = {.n = 0};
 
@@ -144,7 +144,8 @@ pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 		pg->have_memory(pg->event_arg);
 }
 
-/* ---- reservation ------------------------------------------------------------------- */
+/* ---- reservation
+ * ------------------------------------------------------------------- */
 
 static int
 reserve_one(struct pager *pg, struct object *o, pindex_t i, swblk_t blk)
@@ -216,7 +217,8 @@ pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	return error;
 }
 
-/* ---- moving between objects ---------------------------------------------------------- */
+/* ---- moving between objects
+ * ---------------------------------------------------------- */
 
 /* One page with everything it has.  0 or -ENOMEM, and nothing moved. */
 static int
@@ -230,8 +232,8 @@ copy_one(struct pager *pg, struct object *src, pindex_t from,
 	if (slot == SLOT_NONE && !swblk_valid(blk))
 		return 0;
 	/* Make the leaf exist even when only the tag needs it. */
-	error = object_set_slot(&pg->objects, dst, to,
-	    slot == SLOT_NONE ? SLOT_ZERO : slot);
+	error = object_set_slot(
+	    &pg->objects, dst, to, slot == SLOT_NONE ? SLOT_ZERO : slot);
 	if (error != 0)
 		return error;
 	(void)object_set_slot(&pg->objects, dst, to, slot);
@@ -243,8 +245,8 @@ copy_one(struct pager *pg, struct object *src, pindex_t from,
 		}
 		(void)swmap_clear(&src->swmap, from);
 	}
-	object_set_tag(&pg->objects, dst, to,
-	    object_tag(&pg->objects, src, from));
+	object_set_tag(
+	    &pg->objects, dst, to, object_tag(&pg->objects, src, from));
 	if (slot_is_page(slot)) {
 		struct page *p = page_of(&pg->pages, slot);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 //
-// mapnodes N: a std::map of N nodes, inserted in pseudo-random order, then
-// looked at in order of the keys and, for a part, by key.
+// mapnodes N: a std::map of N nodes, filled in rising order of the keys as an
+// index is, walked from end to end, then searched and thinned out at random
+// keys: each of those touches a dozen pages in no order.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -33,27 +34,32 @@ main(int argc, char **argv)
 	uint64_t n = strtoull(argv[1], nullptr, 10);
 	std::map<uint64_t, uint64_t> map;
 	for (uint64_t i = 0; i < n; i++)
-		map[mix(i)] = i;
+		map.emplace_hint(map.end(), i, mix(i));
 	if (map.size() != n)
 		return wrong("wrong size", map.size());
 
 	uint64_t last = 0, sum = 0;
 	for (const auto &node : map) {
-		if (node.first < last || node.first != mix(node.second))
+		if (node.first < last || node.second != mix(node.first))
 			return wrong("wrong node", node.first);
 		last = node.first;
-		sum += node.second;
+		sum += node.first;
 	}
 	if (sum != n * (n - 1) / 2)
 		return wrong("wrong sum", sum);
 
-	for (uint64_t i = 0; i < n; i += 101) {
-		auto node = map.find(mix(i));
-		if (node == map.end() || node->second != i)
-			return wrong("not found", i);
+	uint64_t erased = 0;
+	for (uint64_t k = 0; k < 5000; k++) {
+		uint64_t i = mix(k) % n;
+		auto node = map.find(i);
+		if (node == map.end())
+			continue; // a key drawn twice
+		if (node->second != mix(i))
+			return wrong("wrong value", i);
 		map.erase(node);
+		erased++;
 	}
-	if (map.size() != n - (n + 100) / 101)
+	if (map.size() != n - erased)
 		return wrong("wrong size at the end", map.size());
 	return 0;
 }
