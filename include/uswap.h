@@ -118,7 +118,8 @@ USWAP_API const char *uswap_error(void);
  * those of equal prio in turn.
  *
  * The spec "tmp[,size=SIZE][,dir=DIR]" makes an unlinked file in DIR, else in
- * $TMPDIR or /var/tmp; without a size, half of that file system's free space.
+ * $TMPDIR or /var/tmp; without a size, of eight times the budget, but of half
+ * the free space there at most.
  *
  * Errors: EINVAL bad spec or not a swap file; EBUSY in use by another
  * process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
@@ -147,9 +148,10 @@ USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 
 /*
  * uswap_manage(u, addr, length): takes over a private anonymous mapping that
- * the caller made, with its contents.  Pages that are already in memory count
+ * the caller made, with its contents (that it is one is not checked).  Pages
+ * that are already in memory count
  * against the budget from now on.  The range must not be managed yet.
- * Errors: EINVAL not page-aligned, not private anonymous memory; EEXIST a
+ * Errors: EINVAL not page-aligned, or not mapped; EEXIST a
  * part of it is managed; ENOMEM.
  */
 USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);

@@ -22,7 +22,7 @@
 enum lock_rank {
 	RANK_NONE,
 	RANK_FORK, /* held across fork(), and by the first page-out */
-	RANK_CALL, /* the clerk's mailbox: one caller at a time */
+	RANK_CALL, /* the mailbox of the clerk; a range to page out */
 	RANK_VM, /* the pager's state: objects, pages, queues, swap space */
 	RANK_LOG, /* one message at a time */
 	RANK_COUNT

@@ -101,6 +101,9 @@ manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
 	if (error != 0)
 		pager_dealloc(pg, o);
 	mtx_unlock(&pg->lock);
+	/* Nobody would answer its faults. */
+	if (error != 0)
+		(void)pmap_unmanage(u->pmap, va, npages);
 	return error;
 }
 
@@ -125,6 +128,8 @@ do_manage(struct uswap *u, struct call *c)
 	if (overlaps(u, c->addr, c->len))
 		return refuse(c, -EEXIST, "a part of the range is managed");
 	error = manage(u, c->addr, c->len, false);
+	if (error == -ENOENT)
+		error = -EINVAL; /* nothing, or not only anonymous memory */
 	return error == 0 ? 0 : refuse(c, error, "the range cannot be managed");
 }
 

@@ -264,6 +264,8 @@ uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 	return ctx_error(-EINVAL, "unknown advice %d", (int)advice);
 }
 
+#define WIRE_TRIES 10000
+
 /*
  * A page can be wired while it is in the program, which the pager cannot
  * force but the caller can: touch, wire what is there, go on.
@@ -274,6 +276,7 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 	struct call c = range_call(do_wire, addr, length);
 	size_t end = c.addr + c.len;
 	size_t start = c.addr;
+	unsigned stuck = 0;
 
 	while (c.ret == 0 && c.addr < end) {
 		size_t some = US_MIN(end - c.addr, ptoa(CLUSTER_MAX));
@@ -281,8 +284,16 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 		populate(c.addr, some, true);
 		c.fn = do_wire;
 		c.len = some;
-		if (ctx_call(u, &c) == 0)
-			c.addr += c.out;
+		if (ctx_call(u, &c) != 0)
+			break;
+		c.addr += c.out;
+		/* The page may be on its way in or out; but not for ever. */
+		stuck = c.out == 0 ? stuck + 1 : 0;
+		if (stuck == WIRE_TRIES)
+			c.ret = ctx_error(-EAGAIN,
+			    "the page at %#zx cannot be brought in",
+			    (size_t)c.addr);
+		c.out = 0;
 	}
 	if (c.ret != 0 && c.addr + c.out > start) {
 		/* All or nothing.  The sentence stays that of the failure. */

@@ -29,11 +29,12 @@
 #define STREAMS     8 /* streams of faults followed at once */
 
 /* What a slot holds: a page number, or one of these. */
-#define SLOT_NONE     0
-#define SLOT_ZERO     UINT32_MAX /* the shared zero page is mapped */
-#define SLOT_LOST     (UINT32_MAX - 1) /* its block could not be read: SIGBUS */
-#define SLOT_RESERVED (UINT32_MAX - 2) /* zeros; its block holds no contents   \
-					*/
+#define SLOT_NONE 0
+#define SLOT_ZERO UINT32_MAX /* the shared zero page is mapped */
+#define SLOT_LOST (UINT32_MAX - 1) /* its block could not be read: SIGBUS */
+#define SLOT_RESERVED                                                          \
+	(UINT32_MAX - 2) /* zeros; its block holds no contents                 \
+			  */
 #define slot_is_page(s) ((s) != SLOT_NONE && (s) < SLOT_RESERVED)
 
 struct object_leaf {

@@ -15,7 +15,9 @@
  * Locking: one lock, pager.lock, serialises all state of this room and of the
  * rooms below, except pages that are busy (see page.h) and requests in flight.
  * It is never held across a sleep other than pager_sleep, nor across pmap
- * calls other than pmap_wake and (pager_junk) pmap_discard.
+ * calls other than pmap_wake, (pager_junk) pmap_discard, poisoning a lost page
+ * once more, and those with which lib changes the program's mappings and our
+ * record of them at once.
  */
 #ifndef USWAP_PAGER_H
 #define USWAP_PAGER_H
@@ -33,7 +35,7 @@
 enum pager_rv {
 	PAGER_PEND, /* started: the completion will tell */
 	PAGER_AGAIN, /* no memory or buffer for it now: try later */
-	PAGER_FAIL, /* no such page in swap space; or: no swap space left */
+	PAGER_FAIL, /* putpages: no swap space left */
 };
 
 /* Soft-faulted frames waiting to be given back together. */

@@ -177,7 +177,7 @@ swspace_sizecheck(struct swspace *s)
 		s->almost_full = true;
 		log_msg(LOG_NOTE,
 		    "swap space is almost full: %s of %s left; "
-		    "add a device with \"uswap on\"",
+		    "give the program more with --swap",
 		    size_text(left, ptoa(s->avail)),
 		    size_text(all, ptoa(s->total)));
 	}
@@ -200,12 +200,12 @@ swspace_note_full(struct swspace *s)
 	if (s->ndev == 0)
 		log_msg(LOG_ERROR,
 		    "no swap space: a page could not be paged out and stays "
-		    "in memory; add a device with \"uswap on\"");
+		    "in memory; give the program more with --swap");
 	else
 		log_msg(LOG_ERROR,
 		    "swap space is full: a page could not be paged out, for "
 		    "all of %s is in use, and stays in memory; add a device "
-		    "with \"uswap on\"",
+		    "with --swap",
 		    size_text(all, ptoa(s->total)));
 }
 

@@ -34,7 +34,7 @@ struct swspace {
 	unsigned ndev;
 	unsigned cursor; /* where the next allocation starts looking */
 	uint64_t total; /* neither label nor bad, all devices */
-	uint64_t avail; /* free now: the sum over devices not closing */
+	uint64_t avail; /* free now: the sum over devices */
 	uint64_t bad; /* retired after write errors */
 	bool full; /* one block was refused, and none is free since */
 	bool full_said; /* the message: not again before the high mark */

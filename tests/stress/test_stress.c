@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stress: real threads, real faults.
+ *
+ * Threads write and verify pages of one region, eight times the budget, each
+ * page under a lock of its own so that its version is known exactly; now and
+ * then one drops pages, wires some, or pages them out.  What a page must hold
+ * follows from its number and version.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/seed.h"
+#include "uswap.h"
+
+#define PAGE    4096
+#define MIB     ((size_t)1 << 20)
+#define THREADS 8
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SECONDS 3
+#else
+#define SECONDS 5
+#endif
+
+static struct {
+	uswap_t *u;
+	unsigned char *mem;
+	size_t pages;
+	uint64_t seed;
+	atomic_flag *lock;
+	uint32_t *version; /* 0: zeros */
+	_Atomic bool stop;
+	_Atomic uint64_t operations, wrong;
+} w;
+
+static uint64_t
+word(size_t page, uint32_t version, unsigned i)
+{
+	struct rng r = {w.seed ^ page * 1000003 ^ (uint64_t)version << 40 ^ i};
+
+	return version == 0 ? 0 : rng_next(&r);
+}
+
+static void
+lock(size_t page)
+{
+	while (atomic_flag_test_and_set(&w.lock[page]))
+		sched_yield();
+}
+
+static void
+verify(size_t page)
+{
+	uint64_t *p = (uint64_t *)(w.mem + page * PAGE);
+
+	for (unsigned i = 0; i < PAGE / 8; i += 37)
+		if (p[i] != word(page, w.version[page], i)) {
+			if (atomic_fetch_add(&w.wrong, 1) == 0)
+				printf("page %zu word %u version %u: wrong\n",
+				    page, i, w.version[page]);
+			return;
+		}
+}
+
+static void
+change(size_t page)
+{
+	uint64_t *p = (uint64_t *)(w.mem + page * PAGE);
+
+	w.version[page]++;
+	for (unsigned i = 0; i < PAGE / 8; i += 37)
+		p[i] = word(page, w.version[page], i);
+}
+
+/* What a program does seldom, on one page that we hold the lock of. */
+static void
+odd_job(struct rng *r, size_t page)
+{
+	void *at = w.mem + page * PAGE;
+
+	switch (rng_below(r, 4)) {
+	case 0:
+		if (uswap_advise(w.u, at, PAGE, USWAP_DONTNEED) == 0)
+			w.version[page] = 0;
+		break;
+	case 1:
+		if (uswap_wire(w.u, at, PAGE) == 0) {
+			verify(page);
+			(void)uswap_unwire(w.u, at, PAGE);
+		}
+		break;
+	case 2:
+		(void)uswap_pageout(w.u, at, PAGE);
+		break;
+	default:
+		(void)uswap_advise(w.u, at, PAGE, USWAP_WILLNEED);
+	}
+}
+
+static void *
+worker(void *arg)
+{
+	struct rng r = {w.seed + (uint64_t)(uintptr_t)arg * 77};
+	size_t page = 0;
+
+	while (!atomic_load(&w.stop)) {
+		page = rng_below(&r, 4) == 0 ? (page + 1) % w.pages
+					     : rng_below(&r, w.pages);
+		lock(page);
+		verify(page);
+		if (rng_below(&r, 2) == 0)
+			change(page);
+		if (rng_below(&r, 500) == 0)
+			odd_job(&r, page);
+		atomic_flag_clear(&w.lock[page]);
+		atomic_fetch_add(&w.operations, 1);
+	}
+	return NULL;
+}
+
+static int
+fail(const char *what)
+{
+	printf("%s: %s\n", what, uswap_error());
+	return 1;
+}
+
+static int
+run(const char *name, unsigned flags, unsigned handlers)
+{
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+	const char *seconds = getenv("USWAP_SECONDS");
+	struct uswap_stats st;
+	pthread_t t[THREADS];
+	void *mem;
+
+	opt.ram = 24 * MIB;
+	opt.flags = flags;
+	opt.handlers = handlers;
+	w.pages = 192 * MIB / PAGE;
+	if (uswap_open(&opt, &w.u) != 0 ||
+	    uswap_swapon(w.u, "tmp,size=64M,prio=5") != 0 ||
+	    uswap_swapon(w.u, "tmp,size=512M") != 0 ||
+	    uswap_map(w.u, w.pages * PAGE, &mem) != 0)
+		return fail(name);
+	w.mem = mem;
+	w.lock = calloc(w.pages, sizeof(*w.lock));
+	w.version = calloc(w.pages, sizeof(*w.version));
+	atomic_store(&w.stop, false);
+	atomic_store(&w.operations, 0);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		pthread_create(&t[i], NULL, worker, (void *)(i + 1));
+	sleep(seconds != NULL ? (unsigned)atoi(seconds) : SECONDS);
+	atomic_store(&w.stop, true);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	for (size_t i = 0; i < w.pages; i++)
+		verify(i);
+	free(w.lock);
+	free(w.version);
+	(void)uswap_stats(w.u, &st, sizeof(st));
+	printf("%s: %" PRIu64 " operations, %" PRIu64 " pages in, %" PRIu64
+	       " out, %" PRIu64 " wrong\n",
+	    name, (uint64_t)w.operations, st.pages_in, st.pages_out,
+	    (uint64_t)w.wrong);
+	if (st.pages_out == 0 || st.ram_peak > opt.ram)
+		return fail("nothing was paged out, or too much memory used");
+	if (uswap_unmap(w.u, mem, w.pages * PAGE) != 0 ||
+	    uswap_stats(w.u, &st, sizeof(st)) != 0)
+		return fail(name);
+	if (st.swap_used != 0 || st.pages_active + st.pages_inactive != 0)
+		return fail("something is left after the last unmap");
+	if (uswap_close(w.u) != 0)
+		return fail(name);
+	return atomic_load(&w.wrong) != 0;
+}
+
+int
+main(void)
+{
+	if (uswap_probe() != 0) {
+		printf("skipped: %s\n", uswap_error());
+		return 77;
+	}
+	w.seed = test_seed();
+	return run("move", 0, 0) != 0 ||
+		       run("copy", USWAP_FORCE_COPY, 0) != 0 ||
+		       run("one handler", 0, 1) != 0
+		   ? 1
+		   : 0;
+}
