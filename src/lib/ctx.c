@@ -74,6 +74,7 @@ ctx_call(struct uswap *u, struct call *c)
 	u->call = *c;
 	mtx_lock(&u->call_lock);
 	u->call_done = false;
+	u->call_posted = true;
 	cv_broadcast(&u->call_cv);
 	while (!u->call_done)
 		cv_wait(&u->call_cv, &u->call_lock);
@@ -81,7 +82,6 @@ ctx_call(struct uswap *u, struct call *c)
 	*c = u->call;
 
 	mtx_lock(&u->call_lock);
-	u->call.fn = NULL;
 	u->call_taken = false;
 	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
@@ -96,10 +96,11 @@ clerk_serve(struct uswap *u)
 {
 	mtx_lock(&u->call_lock);
 	while (!atomic_load(&u->stop)) {
-		if (u->call.fn == NULL || u->call_done) {
+		if (!u->call_posted) {
 			cv_wait(&u->call_cv, &u->call_lock);
 			continue;
 		}
+		u->call_posted = false;
 		mtx_unlock(&u->call_lock);
 		u->call.ret = u->call.fn(u, &u->call);
 		mtx_lock(&u->call_lock);

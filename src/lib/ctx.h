@@ -37,7 +37,7 @@ typedef int call_fn(struct uswap *, struct call *);
 
 /* The mailbox.  Arguments and results are copied: see above. */
 struct call {
-	call_fn *fn; /* NULL: the clerk may sleep */
+	call_fn *fn;
 	uintptr_t addr;
 	size_t len;
 	uintptr_t arg[3];
@@ -72,6 +72,7 @@ struct uswap {
 	struct cv call_cv; /* any change of what call_lock guards */
 	struct call call;
 	bool call_taken; /* a caller owns the mailbox */
+	bool call_posted; /* it is the clerk's turn */
 	bool call_done;
 	int started; /* threads that are ready */
 	int failure; /* why one of them could not start, -errno */
