@@ -49,8 +49,7 @@ extern "C" {
 
 typedef struct uswap uswap_t;
 
-/* ---- opening and closing --------------------------------------------------
- */
+/* ---- opening and closing ------------------------------------------------- */
 
 enum {
 	/*
@@ -105,8 +104,7 @@ USWAP_API int uswap_close(uswap_t *u);
  */
 USWAP_API const char *uswap_error(void);
 
-/* ---- swap space ------------------------------------------------------------
- */
+/* ---- swap space ---------------------------------------------------------- */
 
 /*
  * uswap_swapon(u, spec): adds swap space.
@@ -136,8 +134,7 @@ USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
  */
 USWAP_API int uswap_swapon_check(const char *spec);
 
-/* ---- regions ----------------------------------------------------------------
- */
+/* ---- regions ------------------------------------------------------------- */
 
 /*
  * uswap_map(u, length, &addr): maps length bytes of zeros, managed.  Costs
@@ -180,8 +177,7 @@ USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
 /* uswap_is_managed(u, addr, length): 1 if any page of the range is managed. */
 USWAP_API int uswap_is_managed(uswap_t *u, const void *addr, size_t length);
 
-/* ---- advice, wiring, residency ----------------------------------------------
- */
+/* ---- advice, wiring, residency ------------------------------------------- */
 
 enum uswap_advice {
 	USWAP_DONTNEED, /* drop the contents: the range reads as zeros */
@@ -232,8 +228,7 @@ enum {
 USWAP_API int uswap_residency(
     uswap_t *u, void *addr, size_t length, unsigned char *vec);
 
-/* ---- statistics
- * --------------------------------------------------------------- */
+/* ---- statistics ---------------------------------------------------------- */
 
 /*
  * X(name, unit, description): every number, once.  Names are stable; new ones
@@ -293,8 +288,7 @@ USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
  */
 USWAP_API int uswap_report(uswap_t *u, int json, char *buf, size_t size);
 
-/* ---- fork
- * ------------------------------------------------------------------------ */
+/* ---- fork ---------------------------------------------------------------- */
 
 /*
  * Before the first page has left memory, fork(2) works as always; the child

@@ -32,8 +32,7 @@
 /* How many interpreters of interpreters the kernel follows. */
 #define SCRIPT_DEPTH 4
 
-/* ---- where it is
- * -------------------------------------------------------------- */
+/* ---- where it is --------------------------------------------------------- */
 
 static bool
 is_file(const char *path)
@@ -90,8 +89,7 @@ search_path(const char *name)
 	return denied;
 }
 
-/* ---- what it is
- * --------------------------------------------------------------- */
+/* ---- what it is ---------------------------------------------------------- */
 
 /*
  * What makes the kernel set AT_SECURE: an effective id that is not the real

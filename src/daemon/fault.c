@@ -35,8 +35,7 @@
 
 enum answer { ANSWERED, WAIT };
 
-/* ---- busy runs --------------------------------------------------------------
- */
+/* ---- busy runs ----------------------------------------------------------- */
 
 /* A run of busy pages, adjacent in their object. */
 struct run {
@@ -142,8 +141,7 @@ run_zero(struct pager *pg, struct run *r, bool write)
 	mtx_lock(&pg->lock);
 }
 
-/* ---- zero fill
- * --------------------------------------------------------------- */
+/* ---- zero fill ----------------------------------------------------------- */
 
 static bool
 is_untouched(const struct pager *pg, const struct object *o, pindex_t i)
@@ -245,8 +243,7 @@ fault_zero_page(
 	return ANSWERED;
 }
 
-/* ---- page-in
- * ------------------------------------------------------------------- */
+/* ---- page-in ------------------------------------------------------------- */
 
 static struct pgio *
 io_get(struct handler *h)
@@ -464,8 +461,7 @@ read_done(struct handler *h, struct pgio *io)
 	mtx_unlock(&pg->lock);
 }
 
-/* ---- pages in memory
- * ------------------------------------------------------------ */
+/* ---- pages in memory ----------------------------------------------------- */
 
 /* Whether a page can be entered together with one of the given queue. */
 static struct page *
@@ -536,8 +532,7 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	fault_present(pg, p, f);
 }
 
-/* ---- one fault
- * ------------------------------------------------------------------- */
+/* ---- one fault ----------------------------------------------------------- */
 
 static enum answer
 fault_resolve(struct handler *h, const struct pmap_fault *f)
@@ -572,8 +567,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	return fault_zero(pg, o, i, f->write);
 }
 
-/* ---- the handler
- * -------------------------------------------------------------------- */
+/* ---- the handler --------------------------------------------------------- */
 
 int
 handler_init(struct handler *h, struct pager *pg, struct blkq *q)

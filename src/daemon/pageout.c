@@ -44,8 +44,7 @@ pageout_destroy(struct pageout *po)
 	mem_unmap(po->batch, sizeof(struct batch));
 }
 
-/* ---- deactivate: out of the program
- * -------------------------------------------- */
+/* ---- deactivate: out of the program -------------------------------------- */
 
 static void
 batch_add(struct pageout *po, struct page *p)
@@ -203,8 +202,7 @@ deactivate(struct pageout *po, uint32_t want)
 	return po->batch->n == 0 ? 0 : batch_deactivate(po);
 }
 
-/* ---- clean: what need not be written
- * ---------------------------------------------- */
+/* ---- clean: what need not be written ------------------------------------- */
 
 /* The lock is not held.  Compares contents with what swap space has. */
 static void
@@ -292,8 +290,7 @@ clean(struct pageout *po, uint32_t want)
 	return gone;
 }
 
-/* ---- launder: write
- * ------------------------------------------------------------------ */
+/* ---- launder: write ------------------------------------------------------ */
 
 static void
 full_message(struct pageout *po)
@@ -357,8 +354,7 @@ reap(struct pageout *po)
 	return any;
 }
 
-/* ---- the step
- * -------------------------------------------------------------------------- */
+/* ---- the step ------------------------------------------------------------ */
 
 /* How many pages must still be found, beyond those already on their way. */
 static int64_t

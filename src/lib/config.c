@@ -12,8 +12,7 @@
 /* "tmp" without a size: eight times the budget, or what half the disk gives. */
 #define TMP_FACTOR 8
 
-/* ---- memory
- * ------------------------------------------------------------------ */
+/* ---- memory -------------------------------------------------------------- */
 
 /* The number after `key` in a small text file; 0 if it is not there. */
 static uint64_t
@@ -50,8 +49,7 @@ config_default_ram(void)
 	return ram / 2 & ~PAGE_MASK;
 }
 
-/* ---- temporary swap files
- * --------------------------------------------------------- */
+/* ---- temporary swap files ------------------------------------------------ */
 
 /*
  * "tmp[,size=SIZE][,dir=DIR]", taken apart: DIR (empty: the default), and the
@@ -120,9 +118,7 @@ tmp_size(struct blkspec *spec, const char *dir, uint64_t ram_pages, char *err,
 	return -ENOSPC;
 }
 
-/* ---- specs
- * -----------------------------------------------------------------------------
- */
+/* ---- specs --------------------------------------------------------------- */
 
 static int
 open_tmp(struct blkspec *spec, const char *dir, uint64_t ram_pages,

@@ -24,8 +24,7 @@
  */
 #define TOTAL_PAGES (UINT64_C(1) << 28)
 
-/* ---- the sentence of the last error
- * ------------------------------------------- */
+/* ---- the sentence of the last error -------------------------------------- */
 
 static _Thread_local char error_text[512]
     __attribute__((tls_model("initial-exec")));
@@ -47,8 +46,7 @@ ctx_error(int error, const char *fmt, ...)
 	return error;
 }
 
-/* ---- the mailbox
- * ----------------------------------------------------------------- */
+/* ---- the mailbox --------------------------------------------------------- */
 
 /*
  * All signals stay blocked while a caller has the mailbox: a handler of the
@@ -110,8 +108,7 @@ clerk_serve(struct uswap *u)
 	mtx_unlock(&u->call_lock);
 }
 
-/* ---- events between the threads; the pager's lock is held
- * ------------------------- */
+/* ---- events between the threads; the pager's lock is held ---------------- */
 
 static void
 on_need_pageout(void *arg)
@@ -151,9 +148,7 @@ on_first_out(void *arg)
 	mtx_unlock(&u->fork_lock);
 }
 
-/* ---- threads
- * ---------------------------------------------------------------------------
- */
+/* ---- threads ------------------------------------------------------------- */
 
 static int
 thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
@@ -325,9 +320,7 @@ ctx_pageout_main(void *arg)
 	return NULL;
 }
 
-/* ---- starting
- * ------------------------------------------------------------------------------
- */
+/* ---- starting ------------------------------------------------------------ */
 
 /* A file table without the program's files, but for stderr. */
 static void

@@ -34,8 +34,7 @@ raw_munmap(uintptr_t va, size_t len)
 	(void)syscall(SYS_munmap, va, len);
 }
 
-/* ---- taking a range over
- * ------------------------------------------------------- */
+/* ---- taking a range over ------------------------------------------------- */
 
 /*
  * Pages that are there already become active pages.  The range is registered
@@ -156,8 +155,7 @@ do_is_managed(struct uswap *u, struct call *c)
 	return overlaps(u, c->addr, c->len);
 }
 
-/* ---- letting a range go
- * ----------------------------------------------------------- */
+/* ---- letting a range go -------------------------------------------------- */
 
 static int
 forget(struct uswap *u, uintptr_t start, uintptr_t end)
@@ -236,8 +234,7 @@ do_dontneed(struct uswap *u, struct call *c)
 	return 0;
 }
 
-/* ---- mremap
- * ------------------------------------------------------------------------- */
+/* ---- mremap -------------------------------------------------------------- */
 
 /* Grows an entry where it is.  The new pages are registered with the old. */
 static int

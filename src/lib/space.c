@@ -46,8 +46,7 @@ do_swapon(struct uswap *u, struct call *c)
 	return error;
 }
 
-/* ---- wiring
- * ---------------------------------------------------------------------- */
+/* ---- wiring -------------------------------------------------------------- */
 
 static struct page *
 page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
@@ -126,8 +125,7 @@ do_unwire(struct uswap *u, struct call *c)
 	return 0;
 }
 
-/* ---- reservation, page-out
- * ----------------------------------------------------------- */
+/* ---- reservation, page-out ----------------------------------------------- */
 
 int
 do_reserve(struct uswap *u, struct call *c)
@@ -187,8 +185,7 @@ do_pageout(struct uswap *u, struct call *c)
 	return -ENOSPC;
 }
 
-/* ---- what is where
- * ---------------------------------------------------------------------- */
+/* ---- what is where ------------------------------------------------------- */
 
 int
 do_residency(struct uswap *u, struct call *c)

@@ -18,8 +18,7 @@
 /* The longest region: what a page index can count. */
 #define LENGTH_MAX ((size_t)PINDEX_MAX << PAGE_SHIFT)
 
-/* ---- opening and closing
- * ---------------------------------------------------------- */
+/* ---- opening and closing ------------------------------------------------- */
 
 static unsigned
 default_handlers(void)
@@ -115,8 +114,7 @@ uswap_probe(void)
 	return error == 0 ? 0 : ctx_error(error, "%s", err);
 }
 
-/* ---- swap space
- * ----------------------------------------------------------------------- */
+/* ---- swap space ---------------------------------------------------------- */
 
 USWAP_API int
 uswap_swapon(uswap_t *u, const char *spec)
@@ -140,9 +138,7 @@ uswap_swapon_check(const char *spec)
 	return error == 0 ? 0 : ctx_error(error, "%s", err);
 }
 
-/* ---- regions
- * -----------------------------------------------------------------------------
- */
+/* ---- regions ------------------------------------------------------------- */
 
 /*
  * A call for a range: the length is rounded up.  The sentence is set and ret
@@ -230,8 +226,7 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	return 0;
 }
 
-/* ---- advice, wiring, residency
- * ---------------------------------------------------------- */
+/* ---- advice, wiring, residency ------------------------------------------- */
 
 /* Not the C library's madvise: that may be the preloaded one. */
 static void
@@ -341,9 +336,7 @@ uswap_residency(uswap_t *u, void *addr, size_t length, unsigned char *vec)
 	return c.ret;
 }
 
-/* ---- statistics
- * ------------------------------------------------------------------------------
- */
+/* ---- statistics ---------------------------------------------------------- */
 
 USWAP_API int
 uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size)
@@ -368,9 +361,7 @@ uswap_report(uswap_t *u, int json, char *buf, size_t size)
 	return json ? report_json(&st, buf, size) : report_text(&st, buf, size);
 }
 
-/* ---- fork
- * --------------------------------------------------------------------------------------
- */
+/* ---- fork ---------------------------------------------------------------- */
 
 USWAP_API int
 uswap_fork_begin(uswap_t *u)

@@ -229,8 +229,7 @@ stream_given(struct stream *s, pindex_t first, uint32_t n)
 	s->fwd = first + n;
 }
 
-/* ---- verification
- * ------------------------------------------------------------ */
+/* ---- verification -------------------------------------------------------- */
 
 static void
 check_slot(const struct objects *os, const struct pages *ps,

@@ -33,7 +33,8 @@
 #define SLOT_ZERO UINT32_MAX /* the shared zero page is mapped */
 #define SLOT_LOST (UINT32_MAX - 1) /* its block could not be read: SIGBUS */
 #define SLOT_RESERVED                                                          \
-	(UINT32_MAX - 2) /* zeros; its block holds no contents                 \
+	(UINT32_MAX -                                                          \
+	    2) /* zeros; its block holds no contents                 \
 			  */
 #define slot_is_page(s) ((s) != SLOT_NONE && (s) < SLOT_RESERVED)
 

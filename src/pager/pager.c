@@ -56,8 +56,7 @@ pager_free(const struct pager *pg)
 	return (int64_t)pg->budget - pg->resident - pg->loose;
 }
 
-/* ---- pages
- * ---------------------------------------------------------------------- */
+/* ---- pages --------------------------------------------------------------- */
 
 static void
 note_peak(struct pager *pg)
@@ -165,8 +164,7 @@ pager_set_writing(struct pager *pg, struct page *p, bool writing)
 		wake_sleepers(pg);
 }
 
-/* ---- loose frames
- * ----------------------------------------------------------------- */
+/* ---- loose frames -------------------------------------------------------- */
 
 static void
 give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
@@ -233,8 +231,7 @@ pager_discard(struct pager *pg, uint32_t *frames, uint32_t n)
 	free_frames(pg, frames, n);
 }
 
-/* ---- waiting
- * ------------------------------------------------------------------------ */
+/* ---- waiting ------------------------------------------------------------- */
 
 void
 pager_sleep(struct pager *pg)
@@ -273,8 +270,7 @@ pager_settle(
 		pager_sleep(pg);
 }
 
-/* ---- verification
- * ------------------------------------------------------------------- */
+/* ---- verification -------------------------------------------------------- */
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,

@@ -112,8 +112,7 @@ struct pgio {
 	struct iovec iov[CLUSTER_MAX];
 };
 
-/* ---- pager.c: life, pages, space
- * ---------------------------------------------- */
+/* ---- pager.c: life, pages, space ----------------------------------------- */
 
 /* 0 or -ENOMEM.  The event functions are set afterwards, by the owner. */
 int pager_init(struct pager *, const struct pager_params *);
@@ -178,8 +177,7 @@ void pager_settle(
 /* Verifies every module's invariants, and that they agree. */
 void pager_check(struct pager *);
 
-/* ---- pager_space.c: objects and their blocks
- * --------------------------------- */
+/* ---- pager_space.c: objects and their blocks ----------------------------- */
 
 /* A new object of npages at va.  NULL without memory. */
 struct object *pager_alloc(struct pager *, uintptr_t va, pindex_t npages);
@@ -222,8 +220,7 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
 
-/* ---- pager_get.c
- * ---------------------------------------------------------------- */
+/* ---- pager_get.c --------------------------------------------------------- */
 
 /*
  * Starts reading up to *n pages from `first` on, which must be contiguous in
@@ -237,8 +234,7 @@ enum pager_rv pager_getpages(struct pager *, struct blkq *, struct pgio *,
  */
 void pager_get_verify(struct pager *, struct pgio *);
 
-/* ---- pager_put.c
- * ---------------------------------------------------------------- */
+/* ---- pager_put.c --------------------------------------------------------- */
 
 /*
  * Starts writing pages from the head of the laundry, as one run of blocks.

@@ -144,8 +144,7 @@ pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 		pg->have_memory(pg->event_arg);
 }
 
-/* ---- reservation
- * ------------------------------------------------------------------- */
+/* ---- reservation --------------------------------------------------------- */
 
 static int
 reserve_one(struct pager *pg, struct object *o, pindex_t i, swblk_t blk)
@@ -217,8 +216,7 @@ pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	return error;
 }
 
-/* ---- moving between objects
- * ---------------------------------------------------------- */
+/* ---- moving between objects ---------------------------------------------- */
 
 /* One page with everything it has.  0 or -ENOMEM, and nothing moved. */
 static int

@@ -69,8 +69,7 @@ to_kernel(long result)
 	return result == 0 ? 0 : -errno;
 }
 
-/* ---- madvise
- * ----------------------------------------------------------------------- */
+/* ---- madvise ------------------------------------------------------------- */
 
 static int
 advise_managed(struct piece p, int advice)
@@ -151,8 +150,7 @@ madvise(void *addr, size_t len, int advice)
 	return -1;
 }
 
-/* ---- mlock
- * ------------------------------------------------------------------------- */
+/* ---- mlock --------------------------------------------------------------- */
 
 /*
  * Locks do not nest, wirings do: RANGE_LOCKED says which pieces are wired,

@@ -49,8 +49,7 @@ wall_ns(void)
 	       preload.started_ns;
 }
 
-/* ---- the file
- * ------------------------------------------------------------------------ */
+/* ---- the file ------------------------------------------------------------ */
 
 /* text as the inside of a JSON string. */
 static void
@@ -137,8 +136,7 @@ write_stats(const char *body)
 		close(fd);
 }
 
-/* ---- the summary
- * ------------------------------------------------------------------------ */
+/* ---- the summary --------------------------------------------------------- */
 
 static void
 summary(void)
@@ -198,8 +196,7 @@ report(void)
 		write_stats(pager_report(1));
 }
 
-/* ---- the ways out
- * -------------------------------------------------------------------------- */
+/* ---- the ways out -------------------------------------------------------- */
 
 static void __attribute__((destructor)) at_exit(void)
 {

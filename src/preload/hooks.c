@@ -61,8 +61,7 @@ lost(void *addr, size_t len)
 	ranges_remove(&preload.ranges, start, end);
 }
 
-/* ---- mmap
- * ------------------------------------------------------------------------ */
+/* ---- mmap ---------------------------------------------------------------- */
 
 /* Memory that could be managed, by its kind. */
 static bool
@@ -186,8 +185,7 @@ mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 HOOK void *mmap64(void *, size_t, int, int, int, off_t)
     __attribute__((alias("mmap")));
 
-/* ---- munmap, mprotect
- * ------------------------------------------------------------- */
+/* ---- munmap, mprotect ---------------------------------------------------- */
 
 /*
  * munmap can fail when it would split a mapping and there are too many; the
@@ -263,8 +261,7 @@ mprotect(void *addr, size_t len, int prot)
 	return -1;
 }
 
-/* ---- mremap
- * ------------------------------------------------------------------------- */
+/* ---- mremap -------------------------------------------------------------- */
 
 /* One call's arguments, once they are known to be well formed. */
 struct move {

@@ -39,8 +39,7 @@ static int say_fd = 2;
 static dev_t say_dev;
 static ino_t say_ino;
 
-/* ---- messages ---------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------ */
 
 /*
  * Many programs close their stderr before our destructor runs, so a summary
@@ -106,8 +105,7 @@ say(const char *fmt, ...)
 	say_text(line, len);
 }
 
-/* ---- the lock
- * ----------------------------------------------------------------- */
+/* ---- the lock ------------------------------------------------------------ */
 
 /*
  * All signals but the two the C library uses itself: the pager's threads
@@ -147,8 +145,7 @@ preload_unlock(struct guard *g)
 	errno = saved.error;
 }
 
-/* ---- the start of the pager
- * ------------------------------------------------------ */
+/* ---- the start of the pager ---------------------------------------------- */
 
 /* Going on without the pager would be going on without the bound. */
 static void __attribute__((noreturn)) give_up(const char *what)
@@ -284,8 +281,7 @@ preload_grown(void)
 		start();
 }
 
-/* ---- fork
- * ------------------------------------------------------------------------- */
+/* ---- fork ---------------------------------------------------------------- */
 
 /*
  * Handlers run for every fork of the C library's (daemon, forkpty), the hook
@@ -362,8 +358,7 @@ fork(void)
 	return -1;
 }
 
-/* ---- the constructor
- * ------------------------------------------------------------------ */
+/* ---- the constructor ----------------------------------------------------- */
 
 static void __attribute__((constructor))
 preload_init(int argc, char **argv, char **envp)

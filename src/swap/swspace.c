@@ -299,8 +299,7 @@ swspace_retire(struct swspace *s, swblk_t blk)
 	s->total--;
 }
 
-/* ---- reports and checks ---------------------------------------------------
- */
+/* ---- reports and checks -------------------------------------------------- */
 
 void
 swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)

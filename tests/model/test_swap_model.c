@@ -37,8 +37,7 @@ small(uint32_t max)
 	return 1 + below(below(4) == 0 ? max : US_MIN(max, 8u));
 }
 
-/* ---- swspace --------------------------------------------------------------
- */
+/* ---- swspace ------------------------------------------------------------- */
 
 #define DEVS   5
 #define BLOCKS 4000
@@ -374,8 +373,7 @@ space_round(unsigned ops)
 	give_back(&s);
 }
 
-/* ---- swmap ----------------------------------------------------------------
- */
+/* ---- swmap --------------------------------------------------------------- */
 
 #define PAGES  70000 /* more than a page of root covers */
 #define LEAVES 24

@@ -21,8 +21,7 @@ static const char *const event_name[EV_COUNT] = {"thread", "handler", "pageout",
     "clock", "map", "grow", "unmap", "dontneed", "raw drop", "raw unmap",
     "move", "reserve", "wire", "unwire", "page out range", "swapon"};
 
-/* ---- failing
- * -------------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------- */
 
 static void
 dump(const struct sim *s)
@@ -90,8 +89,7 @@ sim_fail(struct sim *s, const char *fmt, ...)
 	abort();
 }
 
-/* ---- actors
- * --------------------------------------------------------------------- */
+/* ---- actors -------------------------------------------------------------- */
 
 bool
 sim_step(struct sim *s, unsigned actor)
@@ -170,8 +168,7 @@ on_sleep(struct pager *pg, void *arg)
 	mtx_lock(&pg->lock);
 }
 
-/* ---- life
- * ----------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 void
 sim_random_params(struct sim_params *p, uint64_t seed)
@@ -373,8 +370,7 @@ sim_close(struct sim *s)
 	current = NULL;
 }
 
-/* ---- laws
- * ----------------------------------------------------------------------- */
+/* ---- laws ---------------------------------------------------------------- */
 
 /* What all descriptors say, counted. */
 struct census {
@@ -441,8 +437,7 @@ sim_check(struct sim *s)
 	s->quiet = false;
 }
 
-/* ---- events
- * --------------------------------------------------------------------- */
+/* ---- events -------------------------------------------------------------- */
 
 static enum sim_event
 draw(struct sim *s)

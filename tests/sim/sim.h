@@ -115,16 +115,14 @@ void sim_run(struct sim *, const struct sim_params *, uint64_t events);
 void sim_fail(struct sim *, const char *fmt, ...)
     __attribute__((noreturn, format(printf, 2, 3)));
 
-/* ---- sim_program.c: the program and its requests
- * ------------------------------ */
+/* ---- sim_program.c: the program and its requests ------------------------- */
 
 /* A thread goes on; false when it sleeps. */
 bool sim_thread(struct sim *, struct simthread *);
 void sim_program_event(struct sim *, enum sim_event);
 void sim_unmap(struct sim *, uintptr_t start, uintptr_t end);
 
-/* ---- shared
- * ------------------------------------------------------------------- */
+/* ---- shared -------------------------------------------------------------- */
 
 static inline uint32_t
 sim_below(struct sim *s, uint64_t n)

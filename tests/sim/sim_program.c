@@ -27,8 +27,7 @@ is_mapped(struct sim *s, uintptr_t va)
 	return map_lookup(&s->pg.map, va) != NULL && !s->gone[page_at(va)];
 }
 
-/* ---- accesses
- * ---------------------------------------------------------------------- */
+/* ---- accesses ------------------------------------------------------------ */
 
 /*
  * Whole pages say whose they are in their first words, for whoever has to
@@ -158,8 +157,7 @@ sim_thread(struct sim *s, struct simthread *t)
 	return true;
 }
 
-/* ---- mapping
- * ----------------------------------------------------------------------- */
+/* ---- mapping ------------------------------------------------------------- */
 
 /* From now on [start, end) is new to the program. */
 static void
@@ -359,8 +357,7 @@ out:
 	mtx_unlock(&pg->lock);
 }
 
-/* ---- the other requests
- * -------------------------------------------------------------- */
+/* ---- the other requests -------------------------------------------------- */
 
 static void
 reserve(struct sim *s)

@@ -131,8 +131,7 @@ end(struct swspace *s, const swblk_t *blk, unsigned n)
 	swspace_destroy(s);
 }
 
-/* ---- tests ----------------------------------------------------------------
- */
+/* ---- tests --------------------------------------------------------------- */
 
 static void
 no_devices(void **state)
@@ -558,8 +557,7 @@ retired(void **state)
 	end(&s, blk, n);
 }
 
-/* ---- programmers' errors --------------------------------------------------
- */
+/* ---- programmers' errors ------------------------------------------------- */
 
 static void
 free_label(void *arg)
