@@ -10,7 +10,8 @@
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
  *	active				the fault is late, or the program
- *dropped the page behind our back: zeros, unless it is there
+ *					dropped the page behind our back:
+ *					zeros, unless it is there
  *
  * No record of waiting threads is needed.  Entering a page wakes whoever
  * waits for it, and a thread that is woken too early faults again.

@@ -90,7 +90,6 @@ struct uswap {
 
 	struct mtx fork_lock; /* held from uswap_fork_begin to _end */
 	bool left; /* fork_lock: some page has left memory */
-	bool fork_open; /* fork_lock: a fork is under way */
 };
 
 /* Starts everything; err holds a sentence on failure.  0 or -errno. */
