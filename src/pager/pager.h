@@ -159,7 +159,7 @@ void pager_junk(struct pager *, uint32_t frame);
 /* Gives the junk back to the kernel; the lock is released meanwhile. */
 void pager_sweep(struct pager *);
 /*
- * Gives n loose frames back: sorts them, one call per run.  The lock is
+ * Gives n <= JUNK_MAX loose frames back together, sorting them.  The lock is
  * released meanwhile.
  */
 void pager_discard(struct pager *, uint32_t *frames, uint32_t n);

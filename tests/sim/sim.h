@@ -85,6 +85,7 @@ struct sim {
 	bool running[SIM_ACTORS]; /* somewhere on the stack */
 	bool kicked, again; /* strict: what pageout's thread would know */
 	bool grew; /* the budget was exceeded with permission */
+	bool draining; /* threads end what they began and begin nothing */
 	bool quiet; /* no preemption: the harness itself looks */
 	struct simthread thread[SIM_THREADS];
 	char *shadow; /* n_pages, what the program must see */
