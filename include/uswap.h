@@ -146,10 +146,10 @@ USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 /*
  * uswap_manage(u, addr, length): takes over a private anonymous mapping that
  * the caller made, with its contents (that it is one is not checked).  Pages
- * that are already in memory count
- * against the budget from now on.  The range must not be managed yet.
- * Errors: EINVAL not page-aligned, or not mapped; EEXIST a
- * part of it is managed; ENOMEM.
+ * that are already in memory count against the budget from now on.  The range
+ * must not be managed yet.
+ * Errors: EINVAL not page-aligned, or not mapped; EEXIST a part of it is
+ * managed; ENOMEM.
  */
 USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
 

@@ -67,8 +67,7 @@ find_preload(void)
 	return found;
 }
 
-/* This machine's own directory first: another may hold another architecture's.
- */
+/* This machine's own directory first: others may be another architecture's. */
 static const char *
 find_jemalloc(void)
 {

@@ -408,8 +408,7 @@ build(struct uswap *u, char *err, size_t errlen)
 	error = build_threads(u, err, errlen);
 	if (error != 0)
 		goto err0;
-	/* Nothing is managed before this, so no event could have been missed.
-	 */
+	/* Nothing is managed before this: no event could have been missed. */
 	u->pager.need_pageout = on_need_pageout;
 	u->pager.have_memory = on_have_memory;
 	return 0;
