@@ -160,32 +160,12 @@ do_is_managed(struct uswap *u, struct call *c)
 static int
 forget(struct uswap *u, uintptr_t start, uintptr_t end)
 {
-	struct pager *pg = &u->pager;
-	struct map_entry part;
-	int error = 0;
+	bool done;
 
-	mtx_lock(&pg->lock);
-	while (map_remove(&pg->map, start, end, &part)) {
-		struct object *o = part.object;
-		pindex_t first, last;
-
-		if (o == NULL) {
-			error = -ENOMEM;
-			break;
-		}
-		first = (pindex_t)atop(part.start - o->base);
-		last = (pindex_t)atop(part.end - o->base);
-		pager_settle(pg, o, first, last);
-		pager_purge(pg, o, first, last);
-		if (o->mappings == 0)
-			pager_dealloc(pg, o);
-		mtx_unlock(&pg->lock);
-		(void)pmap_unmanage(
-		    u->pmap, part.start, atop(part.end - part.start));
-		mtx_lock(&pg->lock);
-	}
-	mtx_unlock(&pg->lock);
-	return error;
+	mtx_lock(&u->pager.lock);
+	done = pager_forget(&u->pager, start, end);
+	mtx_unlock(&u->pager.lock);
+	return done ? 0 : -ENOMEM;
 }
 
 int
@@ -206,31 +186,15 @@ do_unmap(struct uswap *u, struct call *c)
 	return error;
 }
 
-/*
- * The kernel's pages and our record of them change under one hold of the
- * lock: no fault can be answered between.
- */
 int
 do_dontneed(struct uswap *u, struct call *c)
 {
-	struct pager *pg = &u->pager;
-	uintptr_t end = c->addr + c->len, va = c->addr;
-	struct map_entry *e;
+	uintptr_t va = c->addr, end = c->addr + c->len;
 
-	mtx_lock(&pg->lock);
-	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
-	       e->start < end) {
-		struct object *o = e->object;
-		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
-		pindex_t first = (pindex_t)atop(from - o->base);
-		pindex_t last = (pindex_t)atop(to - o->base);
-
-		pager_settle(pg, o, first, last);
-		(void)pmap_drop(u->pmap, from, atop(to - from));
-		pager_purge(pg, o, first, last);
-		va = to;
-	}
-	mtx_unlock(&pg->lock);
+	mtx_lock(&u->pager.lock);
+	while (va < end)
+		va = pager_dontneed(&u->pager, va, end);
+	mtx_unlock(&u->pager.lock);
 	return 0;
 }
 

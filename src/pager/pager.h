@@ -220,6 +220,24 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
 
+/* ---- pager_range.c: ranges of addresses ---------------------------------- */
+
+/*
+ * Forgets the contents of the first part of [va, end) that is managed, in the
+ * program too: it reads as zeros.  Returns where that part ends, for the next
+ * call; end when there was none.  Sleeps for pages in progress, but between
+ * the kernel's pages and our record of them the lock is not released: no fault
+ * can be answered in the middle.  The map must not change meanwhile.
+ */
+uintptr_t pager_dontneed(struct pager *, uintptr_t va, uintptr_t end);
+/*
+ * Ends the management of whatever is managed in [start, end), contents and
+ * all; pages in the program stay there, ordinary memory from now on.  The lock
+ * is released meanwhile.  False: the map is full, and cutting an entry in two
+ * would need one more; the parts before it are done.
+ */
+bool pager_forget(struct pager *, uintptr_t start, uintptr_t end);
+
 /* ---- pager_get.c --------------------------------------------------------- */
 
 /*

@@ -233,26 +233,12 @@ void
 sim_unmap(struct sim *s, uintptr_t start, uintptr_t end)
 {
 	struct pager *pg = &s->pg;
-	struct map_entry part;
 
 	mtx_lock(&pg->lock);
-	while (map_remove(&pg->map, start, end, &part)) {
-		struct object *o = part.object;
-		pindex_t first = (pindex_t)atop(part.start - o->base);
-		pindex_t last = (pindex_t)atop(part.end - o->base);
-
-		pager_settle(pg, o, first, last);
-		pager_purge(pg, o, first, last);
-		if (o->mappings == 0)
-			pager_dealloc(pg, o);
-		mtx_unlock(&pg->lock);
-		(void)pmap_unmanage(
-		    s->pmap, part.start, atop(part.end - part.start));
-		(void)pmap_drop(
-		    s->pmap, part.start, atop(part.end - part.start));
-		forget(s, part.start, part.end);
-		mtx_lock(&pg->lock);
-	}
+	if (!pager_forget(pg, start, end))
+		sim_fail(s, "the map is full");
+	(void)pmap_drop(s->pmap, start, atop(end - start));
+	forget(s, start, end);
 	mtx_unlock(&pg->lock);
 }
 
@@ -260,20 +246,13 @@ static void
 dontneed(struct sim *s, uintptr_t va, uintptr_t end)
 {
 	struct pager *pg = &s->pg;
-	struct map_entry *e;
 
 	mtx_lock(&pg->lock);
-	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
-	       e->start < end) {
-		struct object *o = e->object;
-		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
-		pindex_t first = (pindex_t)atop(from - o->base);
-		pindex_t last = (pindex_t)atop(to - o->base);
+	while (va < end) {
+		uintptr_t to = pager_dontneed(pg, va, end);
 
-		pager_settle(pg, o, first, last);
-		(void)pmap_drop(s->pmap, from, atop(to - from));
-		pager_purge(pg, o, first, last);
-		forget(s, from, to);
+		/* Another thread may see zeros now: the lock is ours. */
+		forget(s, va, to);
 		va = to;
 	}
 	mtx_unlock(&pg->lock);
