@@ -202,12 +202,6 @@ void pager_freespace(
  */
 void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
- * Gives every page of [first, end) that has none a block of its own, all or
- * nothing: 0, -ENOSPC or -ENOMEM.  From then on the object keeps its blocks.
- */
-int pager_reserve(
-    struct pager *, struct object *, pindex_t first, pindex_t end);
-/*
  * Moves pages and blocks of src from [first, first + n) to dst from page 0
  * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were
  * moved, and the call may be repeated.
@@ -237,6 +231,12 @@ uintptr_t pager_dontneed(struct pager *, uintptr_t va, uintptr_t end);
  * would need one more; the parts before it are done.
  */
 bool pager_forget(struct pager *, uintptr_t start, uintptr_t end);
+/*
+ * Gives every page of [start, end) that has none a block of its own: 0; or
+ * -ENOSPC, or -ENOMEM (a part is not managed, or no memory), and nothing has
+ * changed.  From then on the objects in the range keep their blocks.
+ */
+int pager_reserve(struct pager *, uintptr_t start, uintptr_t end);
 
 /* ---- pager_get.c --------------------------------------------------------- */
 

@@ -27,6 +27,7 @@ test_random_runs(void **state)
 	uint64_t runs = number("USWAP_RUNS", getenv("USWAP_SEED") ? 1 : 200);
 	uint64_t events = number("USWAP_EVENTS", 5000);
 	uint64_t touches = 0, lost = 0, out = 0, soft = 0, disk = 0, grew = 0;
+	uint64_t reserved = 0, refused = 0;
 
 	(void)state;
 	for (uint64_t i = 0; i < runs; i++) {
@@ -40,6 +41,8 @@ test_random_runs(void **state)
 		soft += s.pg.ctr.faults_soft;
 		disk += s.pg.ctr.faults_disk;
 		grew += s.pg.ctr.over_budget > 0;
+		reserved += s.reserved;
+		refused += s.refused;
 	}
 	printf("%ju runs from seed %ju: %ju accesses, %ju soft and %ju disk "
 	       "faults, %ju pages out, %ju pages lost, %ju runs over budget\n",
@@ -48,7 +51,8 @@ test_random_runs(void **state)
 	    (uintmax_t)grew);
 	/* A simulation in which nothing happens would pass as well. */
 	if (runs >= 100 && events >= 5000)
-		assert_true(out > 10000 && disk > 1000 && soft > 1000);
+		assert_true(out > 10000 && disk > 1000 && soft > 1000 &&
+			    reserved > 200 && refused > 20);
 }
 
 int
