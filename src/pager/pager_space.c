@@ -82,7 +82,7 @@ gather_free(struct pager *pg, struct gather *g, swblk_t blk)
 static void
 space_freed(struct pager *pg)
 {
-	if (!pg->grow || pg->space.avail < SWSPACE_LOWAT)
+	if (!pg->grow || pg->space.avail < swspace_lowat(&pg->space))
 		return;
 	pg->grow = false;
 	if (pg->need_pageout != NULL)
