@@ -52,6 +52,20 @@ for spec in '' ,size=1G "$dir/f" "$dir/f,size=0" "$dir/f,size=-1" \
 done
 [ ! -e "$dir/f" ] || { what='a refused swap file' && wrong 'was left'; }
 refused 125 run --stats /nonexistent/stats true
+# What was made before the refusal goes, what was there stays.
+refused 125 run --swap "$dir/f,size=1M" --swap "$dir/none/f,size=1M" true
+refused 125 run --swap "$dir/f,size=1M" --stats /nonexistent/stats true
+[ ! -e "$dir/f" ] || wrong 'left the swap file'
+ends 0 run --swap "$dir/f,size=1M" true
+refused 125 run --swap "$dir/f" --swap "$dir/none/f,size=1M" true
+[ -e "$dir/f" ] || wrong 'removed a file that was there'
+rm -f "$dir/f"
+cp "$(command -v env)" "$dir/busy"
+exec 9>>"$dir/busy"
+refused 126 run --swap "$dir/f,size=1M" --stats "$dir/s" "$dir/busy"
+grep -q 'busy: Text file busy' "$dir/err" || wrong 'another reason'
+{ [ ! -e "$dir/f" ] && [ ! -e "$dir/s" ]; } || wrong 'left a file'
+exec 9>&-
 refused 127 run "$dir/absent"
 refused 127 run no-such-program-anywhere
 refused 126 run "$dir"
@@ -129,7 +143,7 @@ rm -f "$dir/small"
 
 # Over now means over: no process, no temporary file.
 what='after all this'
-for file in probe out noexec static data target link image nobody; do
+for file in probe out noexec static data target link image nobody busy; do
 	rm -rf "${dir:?}/$file"
 done
 find "$dir" -mindepth 1 ! -name err ! -path "$dir/mnt*" >"$dir/err"
