@@ -169,7 +169,8 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
  * a range that lies inside one managed region: grows, shrinks or moves it;
  * contents and swap blocks move without I/O.  flags and new_addr as in
  * mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED.
- * Errors: EINVAL, EFAULT the range is not one managed region; ENOMEM.
+ * Errors: EINVAL, EFAULT the range is not one managed region: nothing has
+ * changed; ENOMEM.
  */
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);

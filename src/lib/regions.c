@@ -262,7 +262,24 @@ move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
 	return 0;
 }
 
-/* arg: new length, flags, new address. */
+/* Whether the range lies inside one region. */
+static bool
+inside_one(struct uswap *u, uintptr_t va, size_t len)
+{
+	const struct map_entry *e;
+	bool yes;
+
+	mtx_lock(&u->pager.lock);
+	e = map_lookup(&u->pager.map, va);
+	yes = e != NULL && e->end - va >= len;
+	mtx_unlock(&u->pager.lock);
+	return yes;
+}
+
+/*
+ * arg: new length, flags, new address.  What can be refused is refused before
+ * anything is forgotten.
+ */
 int
 do_remap(struct uswap *u, struct call *c)
 {
@@ -271,6 +288,8 @@ do_remap(struct uswap *u, struct call *c)
 	struct pager *pg = &u->pager;
 	struct map_entry *e;
 
+	if (!inside_one(u, c->addr, c->len))
+		return refuse(c, -EFAULT, "not inside one managed region");
 	if (flags & MREMAP_FIXED)
 		error = forget(u, c->arg[2], c->arg[2] + nlen);
 	if (error == 0 && nlen < olen) {
@@ -283,10 +302,6 @@ do_remap(struct uswap *u, struct call *c)
 		return refuse(c, error, "a part cannot be unmapped");
 	mtx_lock(&pg->lock);
 	e = map_lookup(&pg->map, c->addr);
-	if (e == NULL || e->end < c->addr + c->len) {
-		mtx_unlock(&pg->lock);
-		return refuse(c, -EFAULT, "not inside one managed region");
-	}
 	c->out = c->addr;
 	if (!(flags & MREMAP_FIXED) && nlen > c->len) {
 		error = -ENOMEM;

@@ -220,6 +220,9 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	c.arg[0] = round_page(new_length);
 	c.arg[1] = (uintptr_t)flags;
 	c.arg[2] = (uintptr_t)new_addr;
+	if ((flags & MREMAP_FIXED) && c.arg[2] < c.addr + c.len &&
+	    c.addr < c.arg[2] + c.arg[0])
+		return ctx_error(-EINVAL, "mremap onto a part of itself");
 	if (ctx_call(u, &c) != 0)
 		return c.ret;
 	*ret = (void *)c.out;
