@@ -82,6 +82,8 @@ say_text(const char *text, size_t len)
 	while (len > 0) {
 		long n = write(fd, text, len);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			return;
 		text += n;
