@@ -111,7 +111,15 @@ uswap_probe(void)
 	char err[512];
 	int error = pmap_probe_uffd(err, sizeof(err));
 
-	return error == 0 ? 0 : ctx_error(error, "%s", err);
+	if (error != 0)
+		return ctx_error(error, "%s", err);
+	/* Whether it is permitted comes before whether it makes sense. */
+	if (syscall(SYS_io_uring_setup, 0, NULL) < 0 &&
+	    (errno == EPERM || errno == ENOSYS)) {
+		error = -errno;
+		return ctx_error(error, "%s", ctx_start_hint(error));
+	}
+	return 0;
 }
 
 /* ---- swap space ---------------------------------------------------------- */

@@ -182,7 +182,8 @@ swspace_sizecheck(struct swspace *s)
 /*
  * Full and said are two things.  The former follows the space block by block,
  * as whoever waits for a block needs it; the latter has the hysteresis, as
- * people need it.
+ * people need it.  It is a note only: pages in memory may give up their blocks,
+ * and when that does not help either, the page-out daemon says so.
  */
 static void
 swspace_note_full(struct swspace *s)
@@ -198,10 +199,9 @@ swspace_note_full(struct swspace *s)
 		    "no swap space: a page could not be paged out and stays "
 		    "in memory; give the program more with --swap");
 	else
-		log_msg(LOG_ERROR,
+		log_msg(LOG_NOTE,
 		    "swap space is full: a page could not be paged out, for "
-		    "all of %s is in use, and stays in memory; add a device "
-		    "with --swap",
+		    "all of %s is in use, and stays in memory for now",
 		    size_text(all, ptoa(s->total)));
 }
 
