@@ -59,6 +59,8 @@ enum {
 	USWAP_FORCE_COPY = 1 << 0,
 	/* Say on stderr what is in force at start, and each event of note. */
 	USWAP_VERBOSE = 1 << 1,
+	/* Say nothing: descriptor 2 is not the stderr.  Outweighs the other. */
+	USWAP_QUIET = 1 << 2,
 };
 
 struct uswap_options {

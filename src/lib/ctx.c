@@ -326,14 +326,16 @@ ctx_pageout_main(void *arg)
 static void
 leave_file_table(struct uswap *u)
 {
+	unsigned files = u->opt.flags & USWAP_QUIET ? 3 : 2;
+
 	u->private_files = unshare(CLONE_FILES) == 0;
 	if (!u->private_files)
 		return;
-	syscall(SYS_close_range, 0, 1, 0);
+	syscall(SYS_close_range, 0, files - 1, 0);
 	syscall(SYS_close_range, 3, ~0u, 0);
-	/* 0 and 1 must not become ours, lest somebody prints into them. */
-	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
-	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* These must not become ours, lest somebody prints into them. */
+	while (files-- > 0)
+		(void)open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 /* Ends all threads but the clerk, which calls this. */

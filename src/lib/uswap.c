@@ -40,7 +40,8 @@ check_options(const struct uswap_options *opt)
 		    "pages of %ld bytes are not "
 		    "supported, only %zu",
 		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
-	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE)) != 0)
+	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
+				      USWAP_QUIET)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
 	if (opt->handlers > HANDLERS_MAX)
 		return ctx_error(-EINVAL, "%u handlers: at most %d are useful",
@@ -74,7 +75,8 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
 	u->nhandlers = o.handlers != 0 ? o.handlers : default_handlers();
-	log_setup(2, o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
+	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
+	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
 	error = ctx_start(u, err, sizeof(err));
 	if (error != 0) {
 		mem_unmap(u, sizeof(*u));

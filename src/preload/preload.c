@@ -256,6 +256,8 @@ start(void)
 	opt.ram = preload.ram;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
+	if (!say_goes_to(2)) /* it may be a file with the program's data */
+		opt.flags |= USWAP_QUIET;
 	alloc_pager_begin();
 	if (uswap_open(&opt, &preload.u) != 0)
 		give_up("cannot start the pager");
