@@ -59,6 +59,8 @@ enum {
 	USWAP_FORCE_COPY = 1 << 0,
 	/* Say on stderr what is in force at start, and each event of note. */
 	USWAP_VERBOSE = 1 << 1,
+	/* Say nothing: descriptor 2 is not the stderr.  Outweighs the other. */
+	USWAP_QUIET = 1 << 2,
 };
 
 struct uswap_options {
@@ -146,10 +148,10 @@ USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 /*
  * uswap_manage(u, addr, length): takes over a private anonymous mapping that
  * the caller made, with its contents (that it is one is not checked).  Pages
- * that are already in memory count
- * against the budget from now on.  The range must not be managed yet.
- * Errors: EINVAL not page-aligned, or not mapped; EEXIST a
- * part of it is managed; ENOMEM.
+ * that are already in memory count against the budget from now on.  The range
+ * must not be managed yet.
+ * Errors: EINVAL not page-aligned, or not mapped; EEXIST a part of it is
+ * managed; ENOMEM.
  */
 USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
 
@@ -169,7 +171,8 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
  * a range that lies inside one managed region: grows, shrinks or moves it;
  * contents and swap blocks move without I/O.  flags and new_addr as in
  * mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED.
- * Errors: EINVAL, EFAULT the range is not one managed region; ENOMEM.
+ * Errors: EINVAL, EFAULT the range is not one managed region: nothing has
+ * changed; ENOMEM.
  */
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);

@@ -130,26 +130,11 @@ do_unwire(struct uswap *u, struct call *c)
 int
 do_reserve(struct uswap *u, struct call *c)
 {
-	struct pager *pg = &u->pager;
-	uintptr_t va = c->addr, end = c->addr + c->len;
-	int error = 0;
+	int error;
 
-	mtx_lock(&pg->lock);
-	while (va < end && error == 0) {
-		struct map_entry *e = map_lookup(&pg->map, va);
-		uintptr_t to;
-
-		if (e == NULL) {
-			error = -ENOMEM;
-			break;
-		}
-		to = US_MIN(end, e->end);
-		error = pager_reserve(pg, e->object,
-		    (pindex_t)atop(va - e->object->base),
-		    (pindex_t)atop(to - e->object->base));
-		va = to;
-	}
-	mtx_unlock(&pg->lock);
+	mtx_lock(&u->pager.lock);
+	error = pager_reserve(&u->pager, c->addr, c->addr + c->len);
+	mtx_unlock(&u->pager.lock);
 	if (error != 0)
 		strf(c->text, sizeof(c->text), "%s",
 		    error == -ENOSPC ? "swap space cannot hold the range"

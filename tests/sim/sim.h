@@ -94,6 +94,7 @@ struct sim {
 	bool *gone; /* unmapped behind our back */
 	uint64_t event, version;
 	const char *what; /* the event under way */
+	uint64_t reserved, refused; /* ranges; refused: for want of space */
 	uint64_t touches, lost, ctr[EV_COUNT];
 };
 
