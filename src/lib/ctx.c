@@ -394,8 +394,9 @@ build(struct uswap *u, char *err, size_t errlen)
 	int error;
 
 	policy_divide((uint32_t)u->ram_pages, &p);
-	error = pmap_open_uffd(p.frames, (u->opt.flags & USWAP_FORCE_COPY) != 0,
-	    &u->pmap, err, errlen);
+	error = pmap_open_uffd(p.frames,
+	    (u->opt.flags & USWAP_FORCE_COPY) != 0 ? PMAP_NO_MOVE : 0, &u->pmap,
+	    err, errlen);
 	if (error != 0)
 		return error;
 	p.pmap = u->pmap;

@@ -188,8 +188,8 @@ open_zeros(struct uffdpmap *u)
 }
 
 int
-pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret, char *err,
-    size_t errlen)
+pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
+    char *err, size_t errlen)
 {
 	struct uffdpmap *u = mem_map(sizeof(*u));
 	uint64_t features;
@@ -207,8 +207,10 @@ pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret, char *err,
 		uffd_close(&u->pm);
 		return error;
 	}
-	u->move = !force_copy && (features & UFFD_FEATURE_MOVE) != 0;
-	u->poison = (features & UFFD_FEATURE_POISON) != 0;
+	u->move = (features & UFFD_FEATURE_MOVE) != 0 &&
+		  (without & PMAP_NO_MOVE) == 0;
+	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&
+		    (without & PMAP_NO_POISON) == 0;
 	u->pm.how = u->move ? "move" : "copy";
 	u->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (!u->poison) {
