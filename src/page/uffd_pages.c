@@ -106,6 +106,12 @@ try_unprotect(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 	return ioctl(u->pm.fd, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
 }
 
+/*
+ * MOVE asks of the frame that it is managed, but not of the page: from what
+ * the program has mapped behind our back it would take the contents.  So the
+ * first page is looked at, by an ioctl that does nothing else to it; the
+ * others are in the same mapping, or MOVE refuses.
+ */
 static int
 try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
 {
@@ -113,8 +119,11 @@ try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
 	    .src = va,
 	    .len = ptoa(n),
 	    .mode = UFFDIO_MOVE_MODE_DONTWAKE}; /* nobody waits for a frame */
-	int ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
+	int ret = try_unprotect(u, va, NULL, 1);
 
+	if (ret < 0)
+		return ret;
+	ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
 	return result(ret, m.move);
 }
 
