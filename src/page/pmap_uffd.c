@@ -67,6 +67,7 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 	struct uffdpmap *u = uffdpmap(pm);
 	struct uffdio_poison p = {.range = {va, PAGE_SIZE}};
 	unsigned again = 0;
+	int error;
 	long r;
 
 	if (u->poison) {
@@ -75,6 +76,10 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 		while (r != 0 && errno == EAGAIN && again++ < UFFD_TRIES);
 		return r == 0 ? 0 : uffd_gone(-errno);
 	}
+	/* Over nothing but a page of ours: this tells, and changes nothing. */
+	error = uffd_unprotect(pm, va, 1);
+	if (error != 0)
+		return error;
 	r = syscall(SYS_mmap, va, PAGE_SIZE, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_FIXED, u->poison_fd, 0);
 	if (r == -1)

@@ -366,7 +366,7 @@ test_fault_many(void **state)
 static void
 test_poison(void **state)
 {
-	char *p = full(3);
+	char *p = full(3), *q = plain(1);
 	struct toucher waits, other;
 	struct pmap_fault f;
 	char c = 'x';
@@ -389,6 +389,15 @@ test_poison(void **state)
 	assert_true(holds(p, 0, 1));
 	assert_true(no_fault());
 	region_end(p, PAGES);
+
+	/* Nothing is put where the program has something else, or nothing. */
+	q[0] = 'q';
+	assert_int_equal(pmap_poison(pm, at(q, 0)), -ENOENT);
+	assert_int_equal(touch(q, false, &c), 0);
+	assert_int_equal(c, 'q');
+	munmap(q, PAGE_SIZE);
+	assert_int_equal(pmap_poison(pm, at(q, 0)), -ENOENT);
+	assert_int_equal(touch(q, false, &c), SIGSEGV);
 }
 
 /* ---- errors -------------------------------------------------------------- */
