@@ -217,7 +217,9 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&
 		    (without & PMAP_NO_POISON) == 0;
 	u->pm.how = u->move ? "move" : "copy";
-	u->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if ((without & PMAP_NO_PAGEMAP) == 0)
+		u->pagemap_fd =
+		    open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (!u->poison) {
 		u->poison_fd =
 		    (int)syscall(SYS_memfd_create, "uswap-poison", MFD_CLOEXEC);

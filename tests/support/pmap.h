@@ -24,7 +24,7 @@ static const struct way {
 } ways[] = {
     {"as the kernel has it", 0},
     {"without MOVE", PMAP_NO_MOVE},
-    {"as of old", PMAP_NO_MOVE | PMAP_NO_POISON},
+    {"as of old", PMAP_NO_MOVE | PMAP_NO_POISON | PMAP_NO_PAGEMAP},
 };
 
 static inline void
