@@ -144,12 +144,14 @@ USWAP_API int uswap_swapon_check(const char *spec);
 USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 
 /*
- * uswap_manage(u, addr, length): takes over a private anonymous mapping that
- * the caller made, with its contents (that it is one is not checked).  Pages
- * that are already in memory count
- * against the budget from now on.  The range must not be managed yet.
- * Errors: EINVAL not page-aligned, or not mapped; EEXIST a
- * part of it is managed; ENOMEM.
+ * uswap_manage(u, addr, length): takes over private anonymous memory that the
+ * caller mapped with mmap(2), with its contents.  Pages that are already in
+ * memory count against the budget from now on.  The range must not be managed
+ * yet.
+ * Errors: EINVAL not page-aligned, or a part of it is something else: not
+ * mapped, shared, a file, huge pages, heap or stack (not checked where there
+ * is no /proc); EEXIST a part of it is managed; EBUSY it has a userfaultfd of
+ * somebody else's; ENOMEM.
  */
 USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
 

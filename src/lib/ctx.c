@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/ctx.h"
+#include "lib/vma.h"
 
 /* Enough for the largest batch on the stack, many times over. */
 #define THREAD_STACK (256 * 1024)
@@ -433,6 +434,7 @@ clerk_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "uswap-clerk");
 	leave_file_table(u);
+	u->maps_fd = vma_open();
 	error = build(u, err, sizeof(err));
 	strf(u->call.text, sizeof(u->call.text), "%s", err);
 	mtx_lock(&u->call_lock);
@@ -440,12 +442,14 @@ clerk_main(void *arg)
 	u->call_done = true;
 	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
-	if (error != 0)
-		return NULL;
-	clerk_serve(u);
-	end_threads(u);
-	pager_destroy(&u->pager);
-	pmap_close(u->pmap);
+	if (error == 0) {
+		clerk_serve(u);
+		end_threads(u);
+		pager_destroy(&u->pager);
+		pmap_close(u->pmap);
+	}
+	if (u->maps_fd >= 0)
+		close(u->maps_fd);
 	return NULL;
 }
 

@@ -61,6 +61,7 @@ struct uswap {
 	uint64_t ram_pages;
 	unsigned nhandlers;
 	bool private_files;
+	int maps_fd; /* the clerk's: see vma.h */
 	struct pmap *pmap;
 	struct pager pager; /* its own lock */
 	struct handler handler[HANDLERS_MAX]; /* each its thread's */
