@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pmap: what the tests of the userfaultfd pmap share.  The pmap in use is
- * `pm`; cmocka and seed.h are included before this.
+ * `pm`; cmocka is included before this.
  */
 #ifndef USWAP_TEST_PMAP_H
 #define USWAP_TEST_PMAP_H
@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 
 #include "page/pmap.h"
+#include "support/pattern.h"
 
 #define FRAMES 1024
 
@@ -82,26 +83,6 @@ region_end(char *p, uint32_t n)
 {
 	assert_int_equal(pmap_unmanage(pm, (uintptr_t)p, n), 0);
 	assert_int_equal(munmap(p, ptoa(n)), 0);
-}
-
-/* What page i of the version is to hold, and whether it does. */
-static inline void
-pattern(char *page, uint32_t i, uint32_t version)
-{
-	struct rng r = {(uint64_t)version << 32 | i};
-	uint64_t *w = (uint64_t *)page;
-
-	for (unsigned k = 0; k < PAGE_SIZE / sizeof(*w); k++)
-		w[k] = rng_next(&r);
-}
-
-static inline bool
-holds(const char *page, uint32_t i, uint32_t version)
-{
-	char want[PAGE_SIZE] __attribute__((aligned(8)));
-
-	pattern(want, i, version);
-	return memcmp(page, want, PAGE_SIZE) == 0;
 }
 
 /* How many of n pages from p on are there; asked at once and one by one. */

@@ -13,10 +13,8 @@
 
 #include <cmocka.h>
 
-#include "support/seed.h"
-#include "support/touch.h"
-
 #include "support/pmap.h"
+#include "support/touch.h"
 
 /* More than one cluster, and no multiple of the 64 that are looked at at once.
  */

@@ -20,8 +20,6 @@
 
 #include <cmocka.h>
 
-#include "support/seed.h"
-
 #include "support/pmap.h"
 
 #define PAGES   64
