@@ -197,7 +197,8 @@ USWAP_API int uswap_advise(
  * uswap_wire(u, addr, length): brings the range in and keeps it in memory
  * until as many calls of uswap_unwire.  Errors: ENOMEM part of the range is
  * not managed, or more than half of the budget would be wired; EIO a page
- * could not be read.
+ * could not be read; EAGAIN a page is wired 255 times already, or could not be
+ * brought in (the program has protected it).  Nothing is wired then.
  */
 USWAP_API int uswap_wire(uswap_t *u, void *addr, size_t length);
 USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);

@@ -387,7 +387,7 @@ test_wire_limits(void **state)
 	works(uswap_unwire(u, p, BUDGET * PAGE));
 	for (int i = 0; i < 255; i++)
 		works(uswap_wire(u, p + PAGE, PAGE));
-	fails(uswap_wire(u, p, 3 * PAGE), EAGAIN, "");
+	fails(uswap_wire(u, p, 3 * PAGE), EAGAIN, "255");
 	assert_int_equal(stats().pages_wired, 1);
 	for (int i = 0; i < 255; i++) {
 		assert_int_equal(stats().pages_wired, 1);
