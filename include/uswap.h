@@ -206,7 +206,8 @@ USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
 /*
  * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
  * range that has none, so that it never meets full swap space before its
- * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed.
+ * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no
+ * memory for the pager's tables (then some pages may have theirs).
  */
 USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 

@@ -202,11 +202,15 @@ void pager_freespace(
  */
 void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
- * Gives every page of [first, end) that has none a block of its own, all or
- * nothing: 0, -ENOSPC or -ENOMEM.  From then on the object keeps its blocks.
+ * Gives every page of [first, end) that has none a block of its own: 0, or
+ * -ENOSPC, and nothing is changed; or -ENOMEM, and pages in memory may have
+ * got theirs.  From then on the object keeps its blocks.
  */
 int pager_reserve(
     struct pager *, struct object *, pindex_t first, pindex_t end);
+/* How many blocks that would take. */
+uint64_t pager_unreserved(
+    const struct pager *, const struct object *, pindex_t first, pindex_t end);
 /*
  * Moves pages and blocks of src from [first, first + n) to dst from page 0
  * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were

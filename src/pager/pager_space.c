@@ -179,6 +179,24 @@ unreserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	object_trim(&pg->objects, o, first, end);
 }
 
+static bool
+has_no_block(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	return !swblk_valid(swmap_get(&o->swmap, i)) &&
+	       object_slot(&pg->objects, o, i) != SLOT_LOST;
+}
+
+uint64_t
+pager_unreserved(const struct pager *pg, const struct object *o, pindex_t first,
+    pindex_t end)
+{
+	uint64_t n = 0;
+
+	for (pindex_t i = first; i < end; i++)
+		n += has_no_block(pg, o, i);
+	return n;
+}
+
 int
 pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 {
@@ -188,20 +206,18 @@ pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	int error = 0;
 	pindex_t i;
 
+	/* Afterwards it could not be told which of the blocks were new. */
+	if (pager_unreserved(pg, o, first, end) > pg->space.avail)
+		return -ENOSPC;
 	for (i = first; i < end && error == 0; i++) {
-		uint32_t slot = object_slot(&pg->objects, o, i);
-
-		if (swblk_valid(swmap_get(&o->swmap, i)) || slot == SLOT_LOST)
+		if (!has_no_block(pg, o, i))
 			continue;
 		if (used == have) {
 			have = US_MIN(end - i, CLUSTER_MAX);
 			used = 0;
 			blk = swspace_alloc(&pg->space, &have, 1);
-			if (!swblk_valid(blk)) {
-				have = 0;
-				error = -ENOSPC;
-				break;
-			}
+			KASSERT(swblk_valid(blk), "no block, but %ju free",
+			    pg->space.avail);
 		}
 		error = reserve_one(pg, o, i, swblk_add(blk, used));
 		if (error == 0)
