@@ -213,8 +213,8 @@ USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 
 /*
  * uswap_pageout(u, addr, length): writes the range out and frees its memory;
- * returns when that is done.  Wired pages stay.  Errors: ENOSPC, EIO: some
- * pages could not be written and stay in memory.
+ * returns when that is done.  Wired pages stay.  Errors: ENOSPC: some pages
+ * stay in memory, because swap space is full or refuses to be written.
  */
 USWAP_API int uswap_pageout(uswap_t *u, void *addr, size_t length);
 
