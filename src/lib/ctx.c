@@ -59,8 +59,9 @@ ctx_call(struct uswap *u, struct call *c)
 	sigset_t all, old;
 
 	if (atomic_load(&u->dead))
-		return ctx_error(-ESRCH, "this is a forked child: its parent's "
-					 "pager is not here");
+		return c->ret = ctx_error(-ESRCH,
+			   "this is a forked child: its parent's pager is not "
+			   "here");
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	mtx_lock(&u->call_lock);

@@ -169,6 +169,25 @@ do_is_managed(struct uswap *u, struct call *c)
 	return overlaps(u, c->addr, c->len);
 }
 
+/* The first managed part of the range: out its start, arg its end; or 0. */
+int
+do_part(struct uswap *u, struct call *c)
+{
+	uintptr_t end = c->addr + c->len;
+	struct map_entry *e;
+
+	mtx_lock(&u->pager.lock);
+	e = map_first(&u->pager.map, c->addr);
+	if (e == NULL || e->start >= end) {
+		c->out = c->arg[0] = 0;
+	} else {
+		c->out = US_MAX(e->start, c->addr);
+		c->arg[0] = US_MIN(e->end, end);
+	}
+	mtx_unlock(&u->pager.lock);
+	return 0;
+}
+
 /* ---- letting a range go -------------------------------------------------- */
 
 static int

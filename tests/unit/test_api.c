@@ -181,6 +181,7 @@ static void
 test_willneed(void **state)
 {
 	struct uswap_stats st;
+	unsigned char vec[100];
 	uint64_t faults;
 	char *p;
 
@@ -196,6 +197,17 @@ test_willneed(void **state)
 	for (uint32_t i = 0; i < 1000; i++)
 		assert_int_equal(
 		    flags(p, i), USWAP_MAPPED | USWAP_RESIDENT | USWAP_SWAPPED);
+	/* What is not managed is not touched. */
+	works(uswap_forget(u, p + 300 * PAGE, 100 * PAGE));
+	assert_int_equal(madvise(p + 300 * PAGE, 100 * PAGE, MADV_DONTNEED), 0);
+	page_out(p, 0, 300);
+	page_out(p, 400, 1000);
+	works(uswap_advise(u, p, 1000 * PAGE, USWAP_WILLNEED));
+	until(st, st.pages_active == 900);
+	memset(vec, 0xff, sizeof(vec));
+	assert_int_equal(mincore(p + 300 * PAGE, 100 * PAGE, vec), 0);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(vec[i], 0);
 	unmap(p, 1000);
 	closes();
 }
