@@ -6,7 +6,7 @@ PREFIX = /usr/local
 # Rounds of `make soak`'s random tests, each with new seeds.
 ROUNDS = 1000
 
-.PHONY: all deps check demo bench soak install clean format lint
+.PHONY: all deps run-deps check demo bench soak install clean format lint
 
 all: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -21,11 +21,14 @@ $(BUILD)/build.ninja: | deps
 check:
 	@tools/check.sh
 
-demo: all
+# What a program is run with is looked for first, not after the build.
+run-deps:
 	@tools/deps.sh demo
+
+demo: run-deps all
 	@tools/demo.sh
 
-bench: all
+bench: run-deps all
 	@bench/run.sh
 
 soak: all

@@ -59,6 +59,8 @@ enum {
 	USWAP_FORCE_COPY = 1 << 0,
 	/* Say on stderr what is in force at start, and each event of note. */
 	USWAP_VERBOSE = 1 << 1,
+	/* Say nothing: descriptor 2 is not the stderr.  Outweighs the other. */
+	USWAP_QUIET = 1 << 2,
 };
 
 struct uswap_options {
@@ -171,7 +173,8 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
  * a range that lies inside one managed region: grows, shrinks or moves it;
  * contents and swap blocks move without I/O.  flags and new_addr as in
  * mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED.
- * Errors: EINVAL, EFAULT the range is not one managed region; ENOMEM.
+ * Errors: EINVAL, EFAULT the range is not one managed region: nothing has
+ * changed; ENOMEM.
  */
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);
@@ -207,7 +210,7 @@ USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
  * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
  * range that has none, so that it never meets full swap space before its
  * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no
- * memory for the pager's tables (then some pages may have theirs).
+ * memory for the pager's tables.
  */
 USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 

@@ -22,7 +22,7 @@ begin=$(date +%s)
 dir=$(mktemp -d "${TMPDIR:-/var/tmp}/uswap-demo.XXXXXX") || exit 1
 # Ctrl-C reaches the job, too; what is in the background does not hear it.
 ticker=
-trap '[ -z "$ticker" ] || kill $ticker; rm -rf "$dir"' EXIT
+trap '[ -z "$ticker" ] || kill $ticker 2>/dev/null; rm -rf "$dir"' EXIT
 trap 'echo; echo interrupted; exit 130' INT
 trap 'exit 143' HUP TERM
 

@@ -40,8 +40,7 @@
 typedef uint32_t pindex_t;
 #define PINDEX_MAX UINT32_C(0xfffffff0)
 
-/* The largest single transfer: 1 MiB, where this kind of disk is at its best.
- */
+/* The largest single transfer: 1 MiB, where such disks are at their best. */
 #define CLUSTER_MAX 256
 
 /*

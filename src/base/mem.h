@@ -45,6 +45,12 @@ int pool_init(struct pool *, size_t item, uint32_t max, uint32_t spare);
 void pool_destroy(struct pool *);
 void *pool_get(struct pool *);
 void pool_put(struct pool *, void *);
+/* How many more pool_get will give. */
+static inline uint32_t
+pool_left(const struct pool *p)
+{
+	return p->max - p->used;
+}
 static inline void *
 pool_item(const struct pool *p, uint32_t i)
 {

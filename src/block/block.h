@@ -133,8 +133,7 @@ void blkdev_stats(const struct blkdev *, struct blkdev_stats *);
  * and -EMFILE as usual.
  */
 int blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret);
-/* Nothing outstanding, nobody kicks; then nothing of it is left in the kernel.
- */
+/* Nothing outstanding, nobody kicks; nothing of it stays in the kernel. */
 void blkq_destroy(struct blkq *);
 
 /*

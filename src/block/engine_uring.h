@@ -3,7 +3,7 @@
  * engine_uring: files and block devices through io_uring.
  *
  * The queue's side is blkq_create_uring in block.h; this is the device's,
- * for swapfile.c, which finds or makes the file.
+ * for opening.c, which has opened the file.
  */
 #ifndef USWAP_ENGINE_URING_H
 #define USWAP_ENGINE_URING_H

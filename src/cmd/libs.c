@@ -46,12 +46,14 @@ find_preload(void)
 	static const char *const places[] = {
 	    "", "../lib/uswap/", "../lib64/uswap/", "../lib/*/uswap/"};
 	char dir[PATH_MAX] = "", path[PATH_MAX + 64], *found;
-	size_t i;
+	size_t i, n = sizeof(places) / sizeof(places[0]);
 
 	if (readlink("/proc/self/exe", dir, sizeof(dir) - 1) > 0 &&
 	    strrchr(dir, '/') != NULL)
 		strrchr(dir, '/')[1] = '\0';
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+	else
+		n = 0; /* no /proc: not from the current directory */
+	for (i = 0; i < n; i++) {
 		snprintf(path, sizeof(path), "%s%s" PRELOAD, dir, places[i]);
 		found = first_match(path);
 		if (found != NULL)
@@ -67,8 +69,7 @@ find_preload(void)
 	return found;
 }
 
-/* This machine's own directory first: another may hold another architecture's.
- */
+/* This machine's own directory first: others may be another architecture's. */
 static const char *
 find_jemalloc(void)
 {

@@ -51,11 +51,15 @@ check_executable(const char *path)
 	if (stat(path, &st) != 0)
 		fail(errno == ENOENT || errno == ENOTDIR ? EXIT_NOT_FOUND
 							 : EXIT_CANNOT,
-		    "cannot run %s: %s", path, strerror(errno));
+		    "cannot run %s: %s; check its name", path, strerror(errno));
 	if (S_ISDIR(st.st_mode))
-		fail(EXIT_CANNOT, "cannot run %s: it is a directory", path);
+		fail(EXIT_CANNOT,
+		    "cannot run %s: it is a directory; name a program in it",
+		    path);
 	if (access(path, X_OK) != 0)
-		fail(EXIT_CANNOT, "cannot run %s: %s", path, strerror(errno));
+		fail(EXIT_CANNOT,
+		    "cannot run %s: %s; if it is a program: chmod +x %s", path,
+		    strerror(errno), path);
 }
 
 /* As execvp(3): the first that may be executed, else the first that is. */
@@ -157,7 +161,7 @@ check_elf(const char *path, int fd, const Elf64_Ehdr *eh)
 	    !(OUR_MACHINE == EM_X86_64 && eh->e_machine == EM_386))
 		fail(EXIT_CANNOT,
 		    "cannot run %s: it is built for another kind of processor "
-		    "(ELF machine %d)",
+		    "(ELF machine %d); use a build of it for this one",
 		    path, eh->e_machine);
 	if (eh->e_ident[EI_CLASS] != ELFCLASS64)
 		fail(EXIT_USWAP,
@@ -165,7 +169,9 @@ check_elf(const char *path, int fd, const Elf64_Ehdr *eh)
 		    "for 64-bit programs",
 		    path);
 	if (eh->e_type != ET_EXEC && eh->e_type != ET_DYN)
-		fail(EXIT_CANNOT, "cannot run %s: it is not a program", path);
+		fail(EXIT_CANNOT,
+		    "cannot run %s: it is a library or an object file; name a program",
+		    path);
 	read_interpreter(fd, eh, interp, sizeof(interp));
 	if (interp[0] == '\0')
 		fail(EXIT_USWAP,
@@ -220,12 +226,12 @@ check_program(const char *path, int depth)
 		if (next == NULL || depth == SCRIPT_DEPTH)
 			fail(EXIT_CANNOT,
 			    "cannot run %s: its first line names no program "
-			    "that could run it",
+			    "that could run it; correct it",
 			    path);
 		if (!is_file(next))
 			fail(EXIT_CANNOT,
 			    "cannot run %s: its first line names %s, which is "
-			    "not there",
+			    "not there; install that or correct it",
 			    path, next);
 		check_executable(next);
 		check_program(next, depth + 1);
@@ -239,7 +245,8 @@ program_find(const char *name)
 	const char *path = name;
 
 	if (*name == '\0')
-		fail(EXIT_NOT_FOUND, "the name of the program is empty");
+		fail(EXIT_NOT_FOUND,
+		    "the name of the program is empty; see: uswap run --help");
 	if (strchr(name, '/') == NULL)
 		path = search_path(name);
 	check_executable(path);

@@ -7,15 +7,17 @@
  * because there is nobody else.  The preload library does the rest.
  *
  * Whatever leaves a trace (the swap file, the statistics file) is checked last,
- * so that a mistyped program name leaves none.
+ * and removed again when what follows is refused.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cmd/cmd.h"
@@ -52,6 +54,31 @@ struct options {
 	bool verbose;
 };
 
+/* Memory that was asked for. */
+static void *
+must(void *p)
+{
+	if (p == NULL)
+		fail(EXIT_USWAP, "out of memory");
+	return p;
+}
+
+static char *must_print(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2)));
+
+static char *
+must_print(const char *fmt, ...)
+{
+	char *text;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	return must(text);
+}
+
 static void
 set(const char *name, const char *value)
 {
@@ -82,9 +109,7 @@ add_swap(struct options *o, char *spec)
 		fail(EXIT_USWAP,
 		    "--swap needs the name of a file or block device, or tmp; "
 		    "see: uswap run --help");
-	o->swap = realloc(o->swap, (o->swaps + 1) * sizeof(*o->swap));
-	if (o->swap == NULL)
-		fail(EXIT_USWAP, "out of memory");
+	o->swap = must(realloc(o->swap, (o->swaps + 1) * sizeof(*o->swap)));
 	o->swap[o->swaps++] = spec;
 }
 
@@ -145,20 +170,67 @@ parse_options(int argc, char **argv, struct options *o)
 	}
 }
 
-/* The program may go elsewhere before it ends: an absolute path. */
+/* ---- traces -------------------------------------------------------------- */
+
+/* Files that were not there before; swap files and the statistics. */
+static char **made;
+static size_t nmade;
+
+/* exit(3) means that the program was not run: exec does not come here. */
+static void
+remove_made(void)
+{
+	while (nmade > 0)
+		(void)unlink(made[--nmade]);
+}
+
+static bool
+is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+/* To be removed if the program cannot be run.  Takes the path over. */
+static void
+note_made(char *path)
+{
+	made = must(realloc(made, (nmade + 1) * sizeof(*made)));
+	if (nmade == 0)
+		atexit(remove_made);
+	made[nmade++] = path;
+}
+
+/* ---- what the program is to find ----------------------------------------- */
+
+/*
+ * The program may go elsewhere before anything is opened: the same path, or
+ * what begins with one, from the root on.
+ */
+static char *
+absolute(const char *path)
+{
+	char cwd[PATH_MAX];
+
+	if (path[0] == '/')
+		return must_print("%s", path);
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		fail(EXIT_USWAP,
+		    "cannot tell the current directory: %s; go to another, or "
+		    "write the whole path of %s",
+		    strerror(errno), path);
+	/* "/" ends with the slash already. */
+	return must_print("%s/%s", cwd[1] == '\0' ? "" : cwd, path);
+}
+
 static const char *
 check_stats(const char *file)
 {
-	char cwd[PATH_MAX], *path;
+	char *path = absolute(file);
+	bool there = is_there(path);
 	int fd;
 
-	if (file[0] == '/')
-		path = strdup(file);
-	else if (getcwd(cwd, sizeof(cwd)) == NULL ||
-		 asprintf(&path, "%s/%s", cwd, file) < 0)
-		path = NULL;
-	if (path == NULL)
-		fail(EXIT_USWAP, "cannot tell the current directory");
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	if (fd < 0)
 		fail(EXIT_USWAP,
@@ -166,22 +238,44 @@ check_stats(const char *file)
 		    "--stats file",
 		    file, strerror(errno));
 	close(fd);
+	if (!there)
+		note_made(must_print("%s", path));
 	return path;
 }
 
-/* "PATH,size=1G" with an absolute path: it is opened later, maybe elsewhere. */
-static char *
-absolute_spec(char *spec)
+static bool
+is_tmp(const char *spec)
 {
-	char cwd[PATH_MAX], *full;
+	return strncmp(spec, "tmp", 3) == 0 &&
+	       (spec[3] == '\0' || spec[3] == ',');
+}
 
-	if (spec[0] == '/' || strcmp(spec, "tmp") == 0 ||
-	    strncmp(spec, "tmp,", 4) == 0)
-		return spec;
-	if (getcwd(cwd, sizeof(cwd)) == NULL ||
-	    asprintf(&full, "%s/%s", cwd, spec) < 0)
-		fail(EXIT_USWAP, "cannot tell the current directory");
-	return full;
+/* PATH,size=1G or tmp,dir=DIR with an absolute path. */
+static char *
+absolute_spec(const char *spec)
+{
+	const char *dir = strstr(spec, ",dir=");
+
+	if (!is_tmp(spec))
+		return absolute(spec);
+	/* An empty one is the default, which is absolute. */
+	if (dir == NULL || dir[5] == ',' || dir[5] == '\0')
+		return must_print("%s", spec);
+	dir += 5;
+	return must_print("%.*s%s", (int)(dir - spec), spec, absolute(dir));
+}
+
+/* Fails unless the swap space can be had. */
+static void
+check_swap(const char *spec)
+{
+	char *path = must(strndup(spec, strcspn(spec, ",")));
+	bool there = is_tmp(spec) || is_there(path);
+
+	if (uswap_swapon_check(spec) != 0)
+		fail(EXIT_USWAP, "%s", uswap_error());
+	if (!there)
+		note_made(path);
 }
 
 /* Checks the swap space and names it in the environment. */
@@ -189,24 +283,17 @@ static void
 prepare_swap(struct options *o)
 {
 	static char tmp[] = "tmp";
-	char *joined = NULL, *more;
-	size_t i;
+	const char *joined = "";
 
 	if (o->swaps == 0)
 		add_swap(o, tmp);
-	for (i = 0; i < o->swaps; i++) {
-		char *spec = absolute_spec(o->swap[i]);
+	for (size_t i = 0; i < o->swaps; i++) {
+		const char *spec = absolute_spec(o->swap[i]);
 
-		if (uswap_swapon_check(spec) != 0)
-			fail(EXIT_USWAP, "%s", uswap_error());
-		if (asprintf(&more, "%s%s%s", joined != NULL ? joined : "",
-			joined != NULL ? "\n" : "", spec) < 0)
-			fail(EXIT_USWAP, "out of memory");
-		free(joined);
-		joined = more;
+		check_swap(spec);
+		joined = must_print("%s%s%s", joined, i > 0 ? "\n" : "", spec);
 	}
 	set("USWAP_SWAP", joined);
-	free(joined);
 }
 
 static void
@@ -248,5 +335,5 @@ cmd_run(int argc, char **argv)
 	/* A path has a slash in it: execvp only adds the shell for scripts. */
 	execvp(path, argv + first);
 	fail(errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT,
-	    "cannot run %s: %s", path, strerror(errno));
+	    "cannot run %s: %s; try it without uswap", path, strerror(errno));
 }

@@ -31,9 +31,6 @@
  */
 #define ZERO_WINDOW_MAX 64
 
-/* Faults answered before completed reads are looked at again. */
-#define FAULT_BATCH 8
-
 enum answer { ANSWERED, WAIT };
 
 /* ---- busy runs ----------------------------------------------------------- */
@@ -130,11 +127,13 @@ run_enter(struct handler *h, struct run *r)
 
 /* The same with zeros. */
 static void
-run_zero(struct pager *pg, struct run *r, bool write)
+run_zero(struct handler *h, struct run *r, bool write)
 {
+	struct pager *pg = h->pg;
 	uintptr_t va = object_va(r->o, r->first);
 
 	mtx_unlock(&pg->lock);
+	blkq_flush(h->q);
 	if (pmap_zero(pg->pmap, va, r->n, write) != 0)
 		for (uint32_t i = 0; i < r->n; i++)
 			r->vanished[i] =
@@ -168,8 +167,9 @@ mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
  * reserved pages keep their blocks either way.  Releases the lock.
  */
 static enum answer
-fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
+fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 {
+	struct pager *pg = h->pg;
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
 	uint32_t want =
@@ -187,7 +187,7 @@ fault_zero(struct pager *pg, struct object *o, pindex_t i, bool write)
 	if (r.n == 0)
 		return WAIT;
 	stream_given(s, i, r.n);
-	run_zero(pg, &r, write);
+	run_zero(h, &r, write);
 	pg->ctr.faults_zero++;
 	pg->ctr.pages_zero += r.n;
 	if (write) {
@@ -565,7 +565,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	/* A protection fault where nothing should be: zeros all the same. */
 	if (slot == SLOT_ZERO || f->protect)
 		return fault_zero_page(pg, o, i, f);
-	return fault_zero(pg, o, i, f->write);
+	return fault_zero(h, o, i, f->write);
 }
 
 /* ---- the handler --------------------------------------------------------- */
@@ -593,15 +593,14 @@ handler_destroy(struct handler *h)
 }
 
 /*
- * The fault waits, and with it all later ones, for the page-out thread to
- * free some page.  It is told that we do by the shortage itself.
+ * A fault waits, and with it all later ones, for the page-out thread to free
+ * some page.  It is told that we do by the shortage itself.
  */
 static void
-wait_begin(struct handler *h, const struct pmap_fault *f)
+wait_begin(struct handler *h)
 {
 	if (h->waiting)
 		return;
-	h->pending = *f;
 	h->waiting = true;
 	h->waiting_since = clock_now_ns(h->pg->clock);
 	h->pg->ctr.waits_memory++;
@@ -619,52 +618,47 @@ wait_end(struct handler *h)
 	    clock_now_ns(h->pg->clock) - h->waiting_since;
 }
 
-static bool
-answer(struct handler *h, const struct pmap_fault *f)
+/* Answers the faults that were taken, up to one that must wait. */
+static void
+answer_all(struct handler *h)
 {
-	enum answer a;
-
 	mtx_lock(&h->pg->lock);
-	if (!h->waiting)
-		h->pg->ctr.faults++;
-	a = fault_resolve(h, f);
-	if (a == WAIT)
-		wait_begin(h, f);
-	else
+	while (h->answered < h->taken) {
+		if (!h->waiting)
+			h->pg->ctr.faults++;
+		if (fault_resolve(h, &h->fault[h->answered]) == WAIT) {
+			wait_begin(h);
+			break;
+		}
 		wait_end(h);
+		h->answered++;
+	}
 	mtx_unlock(&h->pg->lock);
-	return a == ANSWERED;
 }
 
-static bool
+static void
 reap(struct handler *h)
 {
 	struct blkreq *req;
-	bool any = false;
 
-	while ((req = blkq_poll(h->q)) != NULL) {
+	while ((req = blkq_poll(h->q)) != NULL)
 		read_done(h, req->arg);
-		any = true;
-	}
-	return any;
 }
 
+/*
+ * Reads that were started here are passed to the kernel by whoever sleeps next
+ * or copies pages first: together, for each hand-over is a system call and,
+ * under a hypervisor, an exit.
+ */
 bool
 handler_step(struct handler *h)
 {
-	bool any = reap(h);
-	struct pmap_fault f;
-
-	if (h->waiting && !answer(h, &h->pending))
-		return any;
-	for (int i = 0; i < FAULT_BATCH; i++) {
-		if (pmap_next_fault(h->pg->pmap, &f) != 0)
-			break;
-		any = true;
-		if (!answer(h, &f))
-			break;
-		/* A read must be on its way before we look further. */
-		blkq_flush(h->q);
+	reap(h);
+	if (h->answered == h->taken) {
+		h->answered = 0;
+		h->taken =
+		    pmap_next_faults(h->pg->pmap, h->fault, PMAP_FAULTS_MAX);
 	}
-	return any;
+	answer_all(h);
+	return h->answered == PMAP_FAULTS_MAX;
 }

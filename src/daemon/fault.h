@@ -20,9 +20,10 @@ struct handler {
 	struct blkq *q; /* depth >= HANDLER_IO */
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* HANDLER_IO of them */
-	struct pmap_fault pending; /* valid while waiting */
+	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken from the pmap ... */
+	uint32_t taken, answered; /* ... so many, of which the first done */
 	uint64_t waiting_since;
-	_Atomic bool waiting; /* a fault could not have a page so far */
+	_Atomic bool waiting; /* the next one could not have a page so far */
 };
 
 /* q was created by the thread that will call handler_step.  0 or -ENOMEM. */
@@ -31,8 +32,9 @@ int handler_init(struct handler *, struct pager *, struct blkq *q);
 void handler_destroy(struct handler *);
 
 /*
- * Answers what can be answered now: completed reads, the pending fault, new
- * faults.  Returns whether anything was done.  Lock not held.
+ * Answers what can be answered now: completed reads, then faults.  Returns
+ * whether there may be more; if not, blkq_wait is next, which also passes on
+ * the reads that were started.  Lock not held.
  */
 bool handler_step(struct handler *);
 

@@ -356,26 +356,29 @@ reap(struct pageout *po)
 
 /* ---- the step ------------------------------------------------------------ */
 
-/* How many pages must still be found, beyond those already on their way. */
+/*
+ * How many pages must still be found, beyond those already on their way.
+ * While swap space is full the budget itself is the mark: keeping pages free
+ * would take from the program, again and again, the few that can still leave.
+ */
 static int64_t
 shortage(struct pageout *po)
 {
 	struct pager *pg = po->pg;
+	int64_t low = pg->grow ? 0 : (int64_t)pg->free_low;
+	int64_t high = pg->grow ? 0 : (int64_t)pg->free_high;
 	int64_t nfree = pager_free(pg);
-	int64_t writing = 0;
+	int64_t writing = (int64_t)blkq_inflight(po->q) * CLUSTER_MAX;
 
-	if (nfree < (int64_t)pg->free_low)
+	if (nfree < low)
 		po->working = true;
-	if (nfree >= (int64_t)pg->free_high)
+	if (nfree >= high)
 		po->working = false;
 	if (pg->space.avail > SWSPACE_HIWAT)
 		po->said_full = false;
 	if (po->force)
 		return CLUSTER_MAX;
-	if (!po->working)
-		return 0;
-	writing = (int64_t)blkq_inflight(po->q) * CLUSTER_MAX;
-	return US_MAX((int64_t)pg->free_high - nfree - writing, 0);
+	return po->working ? US_MAX(high - nfree - writing, 0) : 0;
 }
 
 /*

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -87,34 +88,59 @@ tmp_dir(const char *dir)
 	return env != NULL && env[0] == '/' ? env : "/var/tmp";
 }
 
-/* Sets the size a temporary file is to have; checks that there is room. */
+static int
+no_tmp(int error, const char *dir, char *err, size_t errlen)
+{
+	strf(err, errlen,
+	    "no swap space: %s: %s; name another directory with TMPDIR, or a "
+	    "file with --swap",
+	    dir, strerrordesc_np(error));
+	return -error;
+}
+
+/* The largest file this process may have. */
+static uint64_t
+file_limit(void)
+{
+	struct rlimit rl;
+
+	return getrlimit(RLIMIT_FSIZE, &rl) == 0 ? rl.rlim_cur : UINT64_MAX;
+}
+
+/*
+ * Sets the size a temporary file is to have; checks that it can be had, as far
+ * as that can be told without making it.
+ */
 static int
 tmp_size(struct blkspec *spec, const char *dir, uint64_t ram_pages, char *err,
     size_t errlen)
 {
+	uint64_t room, limit = file_limit();
 	struct statvfs fs;
-	uint64_t room;
 	char have[16], want[16];
 
-	if (statvfs(dir, &fs) != 0) {
-		int error = -errno;
-
-		strf(err, errlen,
-		    "no swap space: %s: %s; name a directory with TMPDIR, or a "
-		    "file with --swap",
-		    dir, strerrorname_np(-error));
-		return error;
-	}
+	if (statvfs(dir, &fs) != 0 || access(dir, W_OK | X_OK) != 0)
+		return no_tmp(errno, dir, err, errlen);
 	room = (uint64_t)fs.f_bavail * fs.f_frsize;
-	if (spec->size == 0)
-		spec->size =
-		    US_MIN(ptoa(ram_pages) * TMP_FACTOR, room / 2) & ~PAGE_MASK;
-	if (spec->size <= room && spec->size >= ptoa(16))
+	if (spec->size == 0) {
+		uint64_t size = US_MIN(ptoa(ram_pages) * TMP_FACTOR, room / 2);
+
+		spec->size = US_MIN(size, limit) & ~PAGE_MASK;
+	}
+	if (spec->size > limit) {
+		strf(err, errlen,
+		    "no swap space: %s is more than a file may have here; use "
+		    "a smaller size= or raise ulimit -f",
+		    size_text(want, spec->size));
+		return -EFBIG;
+	}
+	if (spec->size <= room && spec->size >= ptoa(BLKDEV_PAGES_MIN))
 		return 0;
 	strf(err, errlen,
 	    "no swap space: %s has %s free, %s are wanted; name another place "
 	    "with --swap or TMPDIR",
-	    dir, size_text(have, room), size_text(want, spec->size));
+	    dir, size_text(have, US_MIN(room, limit)),
+	    size_text(want, US_MAX(spec->size, ptoa(BLKDEV_PAGES_MIN))));
 	return -ENOSPC;
 }
 

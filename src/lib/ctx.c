@@ -366,14 +366,16 @@ ctx_pageout_main(void *arg)
 static void
 leave_file_table(struct uswap *u)
 {
+	unsigned files = u->opt.flags & USWAP_QUIET ? 3 : 2;
+
 	u->private_files = unshare(CLONE_FILES) == 0;
 	if (!u->private_files)
 		return;
-	syscall(SYS_close_range, 0, 1, 0);
+	syscall(SYS_close_range, 0, files - 1, 0);
 	syscall(SYS_close_range, 3, ~0u, 0);
-	/* 0 and 1 must not become ours, lest somebody prints into them. */
-	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
-	(void)open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* These must not become ours, lest somebody prints into them. */
+	while (files-- > 0)
+		(void)open("/dev/null", O_RDWR | O_CLOEXEC);
 }
 
 /* Ends all threads but the clerk, which calls this. */
@@ -399,6 +401,24 @@ end_threads(struct uswap *u)
 		pthread_join(u->handler_thread[i - 1].thread, NULL);
 }
 
+const char *
+ctx_start_hint(int error)
+{
+	switch (error) {
+	case -ENOSYS:
+	case -EPERM:
+		return "io_uring is not available here: see the sysctl "
+		       "kernel.io_uring_disabled, or the container's seccomp "
+		       "profile";
+	case -EAGAIN:
+		return "raise ulimit -u, or the control group's pids.max";
+	case -EMFILE:
+		return "raise ulimit -n";
+	default:
+		return "end something else first";
+	}
+}
+
 static int
 build_threads(struct uswap *u, char *err, size_t errlen)
 {
@@ -417,12 +437,8 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 	if (error == 0)
 		return 0;
 	end_threads(u);
-	strf(err, errlen, "the pager's threads could not start: %s%s",
-	    strerrorname_np(-error),
-	    error == -ENOSYS || error == -EPERM
-		? "; io_uring is not available here: see the sysctl "
-		  "kernel.io_uring_disabled, or the container's seccomp profile"
-		: "");
+	strf(err, errlen, "the pager's threads could not start: %s; %s",
+	    strerrordesc_np(-error), ctx_start_hint(error));
 	return error;
 }
 
@@ -442,15 +458,15 @@ build(struct uswap *u, char *err, size_t errlen)
 	p.pmap = u->pmap;
 	error = pager_init(&u->pager, &p);
 	if (error != 0) {
-		strf(err, errlen, "no memory for the pager's own tables");
+		strf(err, errlen,
+		    "no address space for the pager's tables; raise ulimit -v");
 		goto err1;
 	}
 	u->pager.event_arg = u;
 	error = build_threads(u, err, errlen);
 	if (error != 0)
 		goto err0;
-	/* Nothing is managed before this, so no event could have been missed.
-	 */
+	/* Nothing is managed before this: no event could have been missed. */
 	u->pager.need_pageout = on_need_pageout;
 	u->pager.have_memory = on_have_memory;
 	return 0;
@@ -504,8 +520,8 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	cv_init(&u->range_cv);
 	error = thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
-		strf(err, errlen, "no thread for the pager: %s",
-		    strerrorname_np(-error));
+		strf(err, errlen, "no thread for the pager: %s; %s",
+		    strerrordesc_np(-error), ctx_start_hint(error));
 		return error;
 	}
 	mtx_lock(&u->call_lock);

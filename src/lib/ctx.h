@@ -95,6 +95,8 @@ struct uswap {
 
 /* Starts everything; err holds a sentence on failure.  0 or -errno. */
 int ctx_start(struct uswap *, char *err, size_t errlen);
+/* What would help against an error of a thread, or of its queue. */
+const char *ctx_start_hint(int error);
 /* Nothing is managed any more.  Stops and frees everything. */
 void ctx_stop(struct uswap *);
 /* The clerk's body, and one for each other kind of thread. */

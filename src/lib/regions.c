@@ -193,32 +193,12 @@ do_part(struct uswap *u, struct call *c)
 static int
 forget(struct uswap *u, uintptr_t start, uintptr_t end)
 {
-	struct pager *pg = &u->pager;
-	struct map_entry part;
-	int error = 0;
+	bool done;
 
-	mtx_lock(&pg->lock);
-	while (map_remove(&pg->map, start, end, &part)) {
-		struct object *o = part.object;
-		pindex_t first, last;
-
-		if (o == NULL) {
-			error = -ENOMEM;
-			break;
-		}
-		first = (pindex_t)atop(part.start - o->base);
-		last = (pindex_t)atop(part.end - o->base);
-		pager_settle(pg, o, first, last);
-		pager_purge(pg, o, first, last);
-		if (o->mappings == 0)
-			pager_dealloc(pg, o);
-		mtx_unlock(&pg->lock);
-		(void)pmap_unmanage(
-		    u->pmap, part.start, atop(part.end - part.start));
-		mtx_lock(&pg->lock);
-	}
-	mtx_unlock(&pg->lock);
-	return error;
+	mtx_lock(&u->pager.lock);
+	done = pager_forget(&u->pager, start, end);
+	mtx_unlock(&u->pager.lock);
+	return done ? 0 : -ENOMEM;
 }
 
 int
@@ -239,31 +219,15 @@ do_unmap(struct uswap *u, struct call *c)
 	return error;
 }
 
-/*
- * The kernel's pages and our record of them change under one hold of the
- * lock: no fault can be answered between.
- */
 int
 do_dontneed(struct uswap *u, struct call *c)
 {
-	struct pager *pg = &u->pager;
-	uintptr_t end = c->addr + c->len, va = c->addr;
-	struct map_entry *e;
+	uintptr_t va = c->addr, end = c->addr + c->len;
 
-	mtx_lock(&pg->lock);
-	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
-	       e->start < end) {
-		struct object *o = e->object;
-		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
-		pindex_t first = (pindex_t)atop(from - o->base);
-		pindex_t last = (pindex_t)atop(to - o->base);
-
-		pager_settle(pg, o, first, last);
-		(void)pmap_drop(u->pmap, from, atop(to - from));
-		pager_purge(pg, o, first, last);
-		va = to;
-	}
-	mtx_unlock(&pg->lock);
+	mtx_lock(&u->pager.lock);
+	while (va < end)
+		va = pager_dontneed(&u->pager, va, end);
+	mtx_unlock(&u->pager.lock);
 	return 0;
 }
 
@@ -331,7 +295,24 @@ move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
 	return 0;
 }
 
-/* arg: new length, flags, new address. */
+/* Whether the range lies inside one region. */
+static bool
+inside_one(struct uswap *u, uintptr_t va, size_t len)
+{
+	const struct map_entry *e;
+	bool yes;
+
+	mtx_lock(&u->pager.lock);
+	e = map_lookup(&u->pager.map, va);
+	yes = e != NULL && e->end - va >= len;
+	mtx_unlock(&u->pager.lock);
+	return yes;
+}
+
+/*
+ * arg: new length, flags, new address.  What can be refused is refused before
+ * anything is forgotten.
+ */
 int
 do_remap(struct uswap *u, struct call *c)
 {
@@ -340,6 +321,8 @@ do_remap(struct uswap *u, struct call *c)
 	struct pager *pg = &u->pager;
 	struct map_entry *e;
 
+	if (!inside_one(u, c->addr, c->len))
+		return refuse(c, -EFAULT, "not inside one managed region");
 	if (flags & MREMAP_FIXED)
 		error = forget(u, c->arg[2], c->arg[2] + nlen);
 	if (error == 0 && nlen < olen) {
@@ -352,10 +335,6 @@ do_remap(struct uswap *u, struct call *c)
 		return refuse(c, error, "a part cannot be unmapped");
 	mtx_lock(&pg->lock);
 	e = map_lookup(&pg->map, c->addr);
-	if (e == NULL || e->end < c->addr + c->len) {
-		mtx_unlock(&pg->lock);
-		return refuse(c, -EFAULT, "not inside one managed region");
-	}
 	c->out = c->addr;
 	if (!(flags & MREMAP_FIXED) && nlen > c->len) {
 		error = -ENOMEM;

@@ -132,48 +132,14 @@ do_unwire(struct uswap *u, struct call *c)
 
 /* ---- reservation, page-out ----------------------------------------------- */
 
-/* The next part of the call's range, from va on; false if it is not managed. */
-static bool
-part(struct pager *pg, const struct call *c, uintptr_t va, struct object **o,
-    pindex_t *first, pindex_t *end)
-{
-	struct map_entry *e = map_lookup(&pg->map, va);
-
-	if (e == NULL)
-		return false;
-	*o = e->object;
-	*first = (pindex_t)atop(va - e->object->base);
-	*end =
-	    (pindex_t)atop(US_MIN(c->addr + c->len, e->end) - e->object->base);
-	return true;
-}
-
-/* All or nothing, so it is counted before anything is assigned. */
 int
 do_reserve(struct uswap *u, struct call *c)
 {
-	struct pager *pg = &u->pager;
-	uintptr_t end = c->addr + c->len, va;
-	pindex_t first, last;
-	uint64_t need = 0;
-	struct object *o;
-	int error = 0;
+	int error;
 
-	mtx_lock(&pg->lock);
-	for (va = c->addr; va < end && error == 0; va = object_va(o, last)) {
-		if (!part(pg, c, va, &o, &first, &last)) {
-			error = -ENOMEM;
-			break;
-		}
-		need += pager_unreserved(pg, o, first, last);
-		if (need > pg->space.avail)
-			error = -ENOSPC;
-	}
-	for (va = c->addr; va < end && error == 0; va = object_va(o, last)) {
-		(void)part(pg, c, va, &o, &first, &last);
-		error = pager_reserve(pg, o, first, last);
-	}
-	mtx_unlock(&pg->lock);
+	mtx_lock(&u->pager.lock);
+	error = pager_reserve(&u->pager, c->addr, c->addr + c->len);
+	mtx_unlock(&u->pager.lock);
 	if (error != 0)
 		strf(c->text, sizeof(c->text), "%s",
 		    error == -ENOSPC ? "swap space cannot hold the range"

@@ -40,7 +40,8 @@ check_options(const struct uswap_options *opt)
 		    "pages of %ld bytes are not "
 		    "supported, only %zu",
 		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
-	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE)) != 0)
+	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
+				      USWAP_QUIET)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
 	if (opt->handlers > HANDLERS_MAX)
 		return ctx_error(-EINVAL, "%u handlers: at most %d are useful",
@@ -74,7 +75,8 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
 	u->nhandlers = o.handlers != 0 ? o.handlers : default_handlers();
-	log_setup(2, o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
+	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
+	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
 	error = ctx_start(u, err, sizeof(err));
 	if (error != 0) {
 		mem_unmap(u, sizeof(*u));
@@ -111,7 +113,15 @@ uswap_probe(void)
 	char err[512];
 	int error = pmap_probe_uffd(err, sizeof(err));
 
-	return error == 0 ? 0 : ctx_error(error, "%s", err);
+	if (error != 0)
+		return ctx_error(error, "%s", err);
+	/* Whether it is permitted comes before whether it makes sense. */
+	if (syscall(SYS_io_uring_setup, 0, NULL) < 0 &&
+	    (errno == EPERM || errno == ENOSYS)) {
+		error = -errno;
+		return ctx_error(error, "%s", ctx_start_hint(error));
+	}
+	return 0;
 }
 
 /* ---- swap space ---------------------------------------------------------- */
@@ -220,6 +230,9 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	c.arg[0] = round_page(new_length);
 	c.arg[1] = (uintptr_t)flags;
 	c.arg[2] = (uintptr_t)new_addr;
+	if ((flags & MREMAP_FIXED) && c.arg[2] < c.addr + c.len &&
+	    c.addr < c.arg[2] + c.arg[0])
+		return ctx_error(-EINVAL, "mremap onto a part of itself");
 	if (ctx_call(u, &c) != 0)
 		return c.ret;
 	*ret = (void *)c.out;

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/base.h"
 
@@ -31,6 +32,9 @@ struct pmap_fault {
 	bool protect; /* the page is there, but write-protected */
 };
 
+/* Faults taken at once. */
+#define PMAP_FAULTS_MAX 16
+
 struct pmap_ops {
 	int (*manage)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*unmanage)(struct pmap *, uintptr_t va, uint64_t n);
@@ -40,12 +44,12 @@ struct pmap_ops {
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*remove)(
 	    struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
-	void (*discard)(struct pmap *, void *frame, uint32_t n);
+	void (*discard)(struct pmap *, const struct iovec *runs, uint32_t n);
 	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
 	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 	void (*unshare)(struct pmap *, uintptr_t va, uint32_t n);
-	int (*next_fault)(struct pmap *, struct pmap_fault *);
+	uint32_t (*next_faults)(struct pmap *, struct pmap_fault *, uint32_t n);
 	void (*close)(struct pmap *);
 };
 
@@ -143,11 +147,14 @@ pmap_remove(
 	return pm->ops->remove(pm, va, frame, n, ret_err);
 }
 
-/* Gives the memory of frames back to the kernel. */
+/*
+ * Gives the memory of n runs of frames back to the kernel.  Together: what is
+ * dear is the TLB shoot-down, and there is one for all of them.
+ */
 static inline void
-pmap_discard(struct pmap *pm, void *frame, uint32_t n)
+pmap_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 {
-	pm->ops->discard(pm, frame, n);
+	pm->ops->discard(pm, runs, n);
 }
 
 /* Drops the program's pages, contents and all: they are missing then. */
@@ -181,11 +188,11 @@ pmap_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 	pm->ops->unshare(pm, va, n);
 }
 
-/* The next waiting fault: 0, or -EAGAIN when there is none. */
-static inline int
-pmap_next_fault(struct pmap *pm, struct pmap_fault *f)
+/* Takes up to n (at most PMAP_FAULTS_MAX) waiting faults; how many there were. */
+static inline uint32_t
+pmap_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 {
-	return pm->ops->next_fault(pm, f);
+	return pm->ops->next_faults(pm, f, n);
 }
 
 static inline void

@@ -247,14 +247,19 @@ sim_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
 }
 
 static void
-sim_discard(struct pmap *pm, void *frame, uint32_t n)
+sim_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 {
 	struct simpmap *s = simpmap(pm);
-	uint32_t f = first_frame(s, frame, n);
 
-	for (; n > 0; n--, f++) {
-		KASSERT(s->frame[f] != HOLDS_NONE, "frame %u is empty", f);
-		hold(s, &s->frame[f], pm->frames + ptoa(f), HOLDS_NONE);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t k = (uint32_t)atop(runs[i].iov_len);
+		uint32_t f = first_frame(s, runs[i].iov_base, k);
+
+		for (; k > 0; k--, f++) {
+			KASSERT(
+			    s->frame[f] != HOLDS_NONE, "frame %u is empty", f);
+			hold(s, &s->frame[f], pm->frames + ptoa(f), HOLDS_NONE);
+		}
 	}
 }
 
@@ -304,24 +309,24 @@ sim_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 }
 
 /* Faults arrive in any order: the search starts anywhere. */
-static int
-sim_next_fault(struct pmap *pm, struct pmap_fault *f)
+static uint32_t
+sim_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 {
 	struct simpmap *s = simpmap(pm);
-	uint32_t k, i = (uint32_t)chance(s, s->p.n_pages);
+	uint32_t k, i = (uint32_t)chance(s, s->p.n_pages), got = 0;
 	uint8_t kind;
 
-	for (k = 0; k < s->p.n_pages; k++, i = (i + 1) % s->p.n_pages) {
+	for (k = 0; k < s->p.n_pages && got < n;
+	     k++, i = (i + 1) % s->p.n_pages) {
 		if (s->page[i].unread == 0)
 			continue;
 		kind = s->page[i].unread & (uint8_t)-s->page[i].unread;
 		s->page[i].unread &= (uint8_t)~kind;
-		f->va = SIMPMAP_BASE + ptoa(i);
-		f->write = kind != WAIT_READ;
-		f->protect = kind == WAIT_PROTECT;
-		return 0;
+		f[got].va = SIMPMAP_BASE + ptoa(i);
+		f[got].write = kind != WAIT_READ;
+		f[got++].protect = kind == WAIT_PROTECT;
 	}
-	return -EAGAIN;
+	return got;
 }
 
 void *
@@ -443,6 +448,6 @@ static const struct pmap_ops sim_ops = {
     .poison = sim_poison,
     .resident = sim_resident,
     .unshare = sim_unshare,
-    .next_fault = sim_next_fault,
+    .next_faults = sim_next_faults,
     .close = sim_close,
 };

@@ -95,26 +95,28 @@ uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 	(void)uffd_madvise(va, n, MADV_POPULATE_WRITE);
 }
 
-static int
-uffd_next_fault(struct pmap *pm, struct pmap_fault *f)
+static uint32_t
+uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 {
-	struct uffd_msg m;
+	struct uffd_msg m[PMAP_FAULTS_MAX];
+	uint32_t got = 0;
 	ssize_t r;
 
-	for (;;) {
-		r = read(pm->fd, &m, sizeof(m));
-		if (r < 0 && errno == EINTR)
+	do
+		r = read(pm->fd, m, US_MIN(n, PMAP_FAULTS_MAX) * sizeof(m[0]));
+	while (r < 0 && errno == EINTR);
+	for (size_t i = 0; r > 0 && i < (size_t)r / sizeof(m[0]); i++) {
+		uint64_t flags = m[i].arg.pagefault.flags;
+
+		if (m[i].event != UFFD_EVENT_PAGEFAULT)
 			continue;
-		if (r != (ssize_t)sizeof(m))
-			return r < 0 ? -errno : -EIO;
-		if (m.event == UFFD_EVENT_PAGEFAULT)
-			break;
+		f[got].va = trunc_page((uintptr_t)m[i].arg.pagefault.address);
+		f[got].protect = (flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
+		f[got].write =
+		    f[got].protect || (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
+		got++;
 	}
-	f->va = trunc_page((uintptr_t)m.arg.pagefault.address);
-	f->protect = (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
-	f->write = f->protect ||
-		   (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
-	return 0;
+	return got;
 }
 
 static int
@@ -148,6 +150,8 @@ uffd_close(struct pmap *pm)
 		close(u->pagemap_fd);
 	if (u->poison_fd >= 0)
 		close(u->poison_fd);
+	if (u->pidfd >= 0)
+		close(u->pidfd);
 	/* A forked child was given no frames: what is there now is its own. */
 	if (pm->frames != NULL && getpid() == u->pid)
 		mem_unmap(pm->frames, ptoa(pm->n_frames));
@@ -178,6 +182,22 @@ open_frames(struct uffdpmap *u, uint32_t n)
 	return uffd_manage(&u->pm, va, n);
 }
 
+/*
+ * Linux 6.13 lets a process advise itself by a vector.  Tried on frames, which
+ * hold nothing yet.
+ */
+static void
+open_pidfd(struct uffdpmap *u)
+{
+	const struct iovec run = {u->pm.frames, PAGE_SIZE};
+
+	u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+	if (u->pidfd < 0 || uffd_discard_all(u->pidfd, &run, 1))
+		return;
+	close(u->pidfd);
+	u->pidfd = -1;
+}
+
 /* Reading maps the kernel's page of zeros: address space, but no memory. */
 static int
 open_zeros(struct uffdpmap *u)
@@ -205,7 +225,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 		goto nomem;
 	u->pm.ops = &uffd_ops;
 	u->pid = getpid();
-	u->pagemap_fd = u->poison_fd = -1;
+	u->pagemap_fd = u->poison_fd = u->pidfd = -1;
 	u->pm.fd = uffd_open(&features, err, errlen);
 	if (u->pm.fd < 0) {
 		error = u->pm.fd;
@@ -232,6 +252,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	if (error == 0)
 		error = open_frames(u, n_frames);
 	if (error == 0) {
+		open_pidfd(u);
 		*ret = &u->pm;
 		return 0;
 	}
@@ -256,6 +277,6 @@ static const struct pmap_ops uffd_ops = {
     .poison = uffd_poison,
     .resident = uffd_resident,
     .unshare = uffd_unshare,
-    .next_fault = uffd_next_fault,
+    .next_faults = uffd_next_faults,
     .close = uffd_close,
 };

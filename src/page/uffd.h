@@ -56,6 +56,7 @@ struct uffdpmap {
 	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
 	int pagemap_fd; /* /proc/self/pagemap, -1: mincore has to do */
 	int poison_fd; /* an empty file, -1 if not needed */
+	int pidfd; /* of ourselves, -1: no batched discard */
 	char *zeros; /* CLUSTER_MAX pages, readable without a fault */
 	pid_t pid; /* whose memory this is */
 };
@@ -78,8 +79,9 @@ int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_resident(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
+bool uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n);
 uint32_t uffd_remove(
     struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
-void uffd_discard(struct pmap *, void *frame, uint32_t n);
+void uffd_discard(struct pmap *, const struct iovec *runs, uint32_t n);
 
 #endif

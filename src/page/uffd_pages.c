@@ -44,6 +44,9 @@
  */
 #define TRIES_BUSY 8
 
+/* Runs per system call: what the kernel takes is UIO_MAXIOV, 1024. */
+#define DISCARD_MAX 1024
+
 /* One ioctl on n pages from va: how many it did (> 0), or -errno. */
 typedef int try_t(struct uffdpmap *, uintptr_t va, const char *src, uint32_t n);
 
@@ -411,12 +414,45 @@ uffd_remove(
 	return done;
 }
 
-void
-uffd_discard(struct pmap *pm, void *frame, uint32_t n)
+/* Whether all of it was done; if not, doing it again run by run does no harm. */
+bool
+uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
 {
-	int error;
+	size_t bytes = 0;
 
-	frame_check(uffdpmap(pm), frame, n);
-	error = uffd_madvise((uintptr_t)frame, n, MADV_DONTNEED);
+	for (uint32_t i = 0; i < n; i++)
+		bytes += runs[i].iov_len;
+	return syscall(SYS_process_madvise, pidfd, runs, (size_t)n,
+		   MADV_DONTNEED, 0) == (long)bytes;
+}
+
+static void
+discard_run(const struct iovec *run)
+{
+	int error = uffd_madvise(
+	    (uintptr_t)run->iov_base, atop(run->iov_len), MADV_DONTNEED);
+
 	KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+}
+
+/*
+ * One system call for all of them where the kernel has it: it then flushes
+ * the other CPUs' TLBs once instead of once a run.
+ */
+void
+uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	uint32_t i, k;
+
+	for (i = 0; i < n; i++)
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
+	for (i = 0; i < n && u->pidfd >= 0; i += k) {
+		k = US_MIN(n - i, DISCARD_MAX);
+		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
+			break;
+	}
+	for (; i < n; i++)
+		discard_run(&runs[i]);
 }

@@ -28,14 +28,18 @@
 #define OBJECT_MAX  (1u << 20)
 #define STREAMS     8 /* streams of faults followed at once */
 
-/* What a slot holds: a page number, or one of these. */
-#define SLOT_NONE 0
-#define SLOT_ZERO UINT32_MAX /* the shared zero page is mapped */
-#define SLOT_LOST (UINT32_MAX - 1) /* its block could not be read: SIGBUS */
-#define SLOT_RESERVED                                                          \
-	(UINT32_MAX -                                                          \
-	    2) /* zeros; its block holds no contents                 \
-			  */
+/*
+ * What a slot holds: a page number, or one of these.
+ *	NONE	  the page is not in memory
+ *	ZERO	  the shared page of zeros is mapped
+ *	LOST	  its block could not be read: touching it is SIGBUS
+ *	RESERVED  zeros; it has a block, which holds no contents
+ */
+#define SLOT_NONE       0
+#define SLOT_ZERO       UINT32_MAX
+#define SLOT_LOST       (UINT32_MAX - 1)
+#define SLOT_RESERVED   (UINT32_MAX - 2)
+
 #define slot_is_page(s) ((s) != SLOT_NONE && (s) < SLOT_RESERVED)
 
 struct object_leaf {

@@ -169,13 +169,19 @@ pager_set_writing(struct pager *pg, struct page *p, bool writing)
 static void
 give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
 {
+	struct iovec runs[JUNK_MAX];
+	uint32_t nruns = 0;
+
+	KASSERT(n <= JUNK_MAX, "%u frames", n);
 	sort_u32(frames, n);
 	for (uint32_t i = 0, run; i < n; i += run) {
 		for (run = 1; i + run < n; run++)
 			if (frames[i + run] != frames[i] + run)
 				break;
-		pmap_discard(pg->pmap, frame_addr(&pg->frames, frames[i]), run);
+		runs[nruns++] = (struct iovec){
+		    frame_addr(&pg->frames, frames[i]), ptoa(run)};
 	}
+	pmap_discard(pg->pmap, runs, nruns);
 }
 
 static void

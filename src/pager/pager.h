@@ -159,7 +159,7 @@ void pager_junk(struct pager *, uint32_t frame);
 /* Gives the junk back to the kernel; the lock is released meanwhile. */
 void pager_sweep(struct pager *);
 /*
- * Gives n loose frames back: sorts them, one call per run.  The lock is
+ * Gives n <= JUNK_MAX loose frames back together, sorting them.  The lock is
  * released meanwhile.
  */
 void pager_discard(struct pager *, uint32_t *frames, uint32_t n);
@@ -202,16 +202,6 @@ void pager_freespace(
  */
 void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
- * Gives every page of [first, end) that has none a block of its own: 0, or
- * -ENOSPC, and nothing is changed; or -ENOMEM, and pages in memory may have
- * got theirs.  From then on the object keeps its blocks.
- */
-int pager_reserve(
-    struct pager *, struct object *, pindex_t first, pindex_t end);
-/* How many blocks that would take. */
-uint64_t pager_unreserved(
-    const struct pager *, const struct object *, pindex_t first, pindex_t end);
-/*
  * Moves pages and blocks of src from [first, first + n) to dst from page 0
  * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were
  * moved, and the call may be repeated.
@@ -223,6 +213,30 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
  * again, a page without space cannot leave.  Returns how many.
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
+
+/* ---- pager_range.c: ranges of addresses ---------------------------------- */
+
+/*
+ * Forgets the contents of the first part of [va, end) that is managed, in the
+ * program too: it reads as zeros.  Returns where that part ends, for the next
+ * call; end when there was none.  Sleeps for pages in progress, but between
+ * the kernel's pages and our record of them the lock is not released: no fault
+ * can be answered in the middle.  The map must not change meanwhile.
+ */
+uintptr_t pager_dontneed(struct pager *, uintptr_t va, uintptr_t end);
+/*
+ * Ends the management of whatever is managed in [start, end), contents and
+ * all; pages in the program stay there, ordinary memory from now on.  The lock
+ * is released meanwhile.  False: the map is full, and cutting an entry in two
+ * would need one more; the parts before it are done.
+ */
+bool pager_forget(struct pager *, uintptr_t start, uintptr_t end);
+/*
+ * Gives every page of [start, end) that has none a block of its own: 0; or
+ * -ENOSPC, or -ENOMEM (a part is not managed, or no memory), and nothing has
+ * changed.  From then on the objects in the range keep their blocks.
+ */
+int pager_reserve(struct pager *, uintptr_t start, uintptr_t end);
 
 /* ---- pager_get.c --------------------------------------------------------- */
 

@@ -82,7 +82,7 @@ gather_free(struct pager *pg, struct gather *g, swblk_t blk)
 static void
 space_freed(struct pager *pg)
 {
-	if (!pg->grow || pg->space.avail < SWSPACE_LOWAT)
+	if (!pg->grow || pg->space.avail < swspace_lowat(&pg->space))
 		return;
 	pg->grow = false;
 	if (pg->need_pageout != NULL)
@@ -142,94 +142,6 @@ pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	object_trim(&pg->objects, o, first, end);
 	if (pg->have_memory != NULL)
 		pg->have_memory(pg->event_arg);
-}
-
-/* ---- reservation --------------------------------------------------------- */
-
-static int
-reserve_one(struct pager *pg, struct object *o, pindex_t i, swblk_t blk)
-{
-	uint32_t slot = object_slot(&pg->objects, o, i);
-	int error = 0;
-
-	/* The leaf first: O4, and after it nothing can fail but the map. */
-	if (slot == SLOT_NONE)
-		error = object_set_slot(&pg->objects, o, i, SLOT_RESERVED);
-	if (error == 0)
-		(void)swmap_set(&o->swmap, i, blk, &error);
-	if (error != 0 && slot == SLOT_NONE)
-		(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
-	/* No contents have this tag, short of a chance of 2^-64: the block of
-	 * a page in memory counts as stale until the page is written. */
-	if (error == 0)
-		object_set_tag(&pg->objects, o, i, 0);
-	return error;
-}
-
-/* Takes back the first `count` assignments that pager_reserve made. */
-static void
-unreserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
-{
-	for (pindex_t i = first; i < end; i++) {
-		if (object_slot(&pg->objects, o, i) != SLOT_RESERVED)
-			continue;
-		(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
-		pager_unswapped(pg, o, i);
-	}
-	object_trim(&pg->objects, o, first, end);
-}
-
-static bool
-has_no_block(const struct pager *pg, const struct object *o, pindex_t i)
-{
-	return !swblk_valid(swmap_get(&o->swmap, i)) &&
-	       object_slot(&pg->objects, o, i) != SLOT_LOST;
-}
-
-uint64_t
-pager_unreserved(const struct pager *pg, const struct object *o, pindex_t first,
-    pindex_t end)
-{
-	uint64_t n = 0;
-
-	for (pindex_t i = first; i < end; i++)
-		n += has_no_block(pg, o, i);
-	return n;
-}
-
-int
-pager_reserve(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
-{
-	uint32_t have = 0, used = 0;
-	swblk_t blk = SWBLK_NONE;
-	bool before = o->reserved;
-	int error = 0;
-	pindex_t i;
-
-	/* Afterwards it could not be told which of the blocks were new. */
-	if (pager_unreserved(pg, o, first, end) > pg->space.avail)
-		return -ENOSPC;
-	for (i = first; i < end && error == 0; i++) {
-		if (!has_no_block(pg, o, i))
-			continue;
-		if (used == have) {
-			have = US_MIN(end - i, CLUSTER_MAX);
-			used = 0;
-			blk = swspace_alloc(&pg->space, &have, 1);
-			KASSERT(swblk_valid(blk), "no block, but %ju free",
-			    pg->space.avail);
-		}
-		error = reserve_one(pg, o, i, swblk_add(blk, used));
-		if (error == 0)
-			used++;
-	}
-	if (have > used)
-		swspace_free(&pg->space, swblk_add(blk, used), have - used);
-	if (error != 0 && !before)
-		unreserve(pg, o, first, i);
-	if (error == 0)
-		o->reserved = true;
-	return error;
 }
 
 /* ---- moving between objects ---------------------------------------------- */

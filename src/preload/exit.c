@@ -9,6 +9,7 @@
  *
  * The pager is not stopped: other destructors may still touch its memory.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -76,6 +77,8 @@ write_all(int fd, const char *text, size_t len)
 	while (len > 0) {
 		long n = write(fd, text, len);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			return -1;
 		text += n;

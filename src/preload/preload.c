@@ -82,6 +82,8 @@ say_text(const char *text, size_t len)
 	while (len > 0) {
 		long n = write(fd, text, len);
 
+		if (n < 0 && errno == EINTR)
+			continue;
 		if (n <= 0)
 			return;
 		text += n;
@@ -254,6 +256,8 @@ start(void)
 	opt.ram = preload.ram;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
+	if (!say_goes_to(2)) /* it may be a file with the program's data */
+		opt.flags |= USWAP_QUIET;
 	alloc_pager_begin();
 	if (uswap_open(&opt, &preload.u) != 0)
 		give_up("cannot start the pager");

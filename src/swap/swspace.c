@@ -133,11 +133,7 @@ swspace_insert(struct swspace *s, struct swdev *d)
 	s->ndev++;
 }
 
-/*
- * New space begins a new story: what was said about the old one is forgotten.
- * Otherwise a space that never rises above the high water mark, because it is
- * small, could not warn even once.
- */
+/* New space begins a new story: what was said about the old is forgotten. */
 int
 swspace_on(struct swspace *s, struct blkdev *dev, int prio)
 {
@@ -156,13 +152,13 @@ swspace_on(struct swspace *s, struct blkdev *dev, int prio)
 	s->avail += n - SWDEV_LABEL;
 	s->full = false;
 	s->full_said = false;
-	s->almost_full = s->avail < SWSPACE_LOWAT;
+	s->almost_full = s->avail < swspace_lowat(s);
 	return 0;
 }
 
 /* ---- what is said about the space ---------------------------------------- */
 
-/* After every change of avail. */
+/* After every change of avail, or of total and with it of the marks. */
 static void
 swspace_sizecheck(struct swspace *s)
 {
@@ -170,10 +166,10 @@ swspace_sizecheck(struct swspace *s)
 
 	if (s->avail > 0)
 		s->full = false;
-	if (s->avail > SWSPACE_HIWAT) {
+	if (s->avail > swspace_hiwat(s)) {
 		s->almost_full = false;
 		s->full_said = false;
-	} else if (s->avail < SWSPACE_LOWAT && !s->almost_full) {
+	} else if (s->avail < swspace_lowat(s) && !s->almost_full) {
 		s->almost_full = true;
 		log_msg(LOG_NOTE,
 		    "swap space is almost full: %s of %s left; "
@@ -186,7 +182,8 @@ swspace_sizecheck(struct swspace *s)
 /*
  * Full and said are two things.  The former follows the space block by block,
  * as whoever waits for a block needs it; the latter has the hysteresis, as
- * people need it.
+ * people need it.  It is a note only: pages in memory may give up their blocks,
+ * and when that does not help either, the page-out daemon says so.
  */
 static void
 swspace_note_full(struct swspace *s)
@@ -202,10 +199,9 @@ swspace_note_full(struct swspace *s)
 		    "no swap space: a page could not be paged out and stays "
 		    "in memory; give the program more with --swap");
 	else
-		log_msg(LOG_ERROR,
+		log_msg(LOG_NOTE,
 		    "swap space is full: a page could not be paged out, for "
-		    "all of %s is in use, and stays in memory; add a device "
-		    "with --swap",
+		    "all of %s is in use, and stays in memory for now",
 		    size_text(all, ptoa(s->total)));
 }
 
@@ -297,6 +293,7 @@ swspace_retire(struct swspace *s, swblk_t blk)
 	swdev_retire(swdev_find(s, blk), blk);
 	s->bad++;
 	s->total--;
+	swspace_sizecheck(s);
 }
 
 /* ---- reports and checks -------------------------------------------------- */
@@ -357,7 +354,7 @@ swspace_check(const struct swspace *s)
 	KASSERT(s->total == total && s->avail == avail && s->bad == bad,
 	    "(3) sums");
 	KASSERT(!s->full || s->avail == 0, "(4) full");
-	KASSERT(s->almost_full ? s->avail <= SWSPACE_HIWAT
-			       : s->avail >= SWSPACE_LOWAT,
+	KASSERT(s->almost_full ? s->avail <= swspace_hiwat(s)
+			       : s->avail >= swspace_lowat(s),
 	    "(5) almost_full is %d", s->almost_full);
 }

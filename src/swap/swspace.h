@@ -22,7 +22,9 @@
 
 /*
  * Water marks in blocks: below low the space is almost full and says so once;
- * above high, or when a device was added, it may say so again.
+ * above high, or when a device was added, it may say so again.  In a space
+ * of less than 4 MiB they are an eighth and a half of it: marks that it cannot
+ * reach would be passed once and never again.
  */
 #define SWSPACE_LOWAT 128
 #define SWSPACE_HIWAT 512
@@ -40,6 +42,17 @@ struct swspace {
 	bool full_said; /* the message: not again before the high mark */
 	bool almost_full; /* with hysteresis: see the water marks */
 };
+
+static inline uint64_t
+swspace_lowat(const struct swspace *s)
+{
+	return US_MIN(howmany(s->total, 8), SWSPACE_LOWAT);
+}
+static inline uint64_t
+swspace_hiwat(const struct swspace *s)
+{
+	return US_MIN(s->total / 2, SWSPACE_HIWAT);
+}
 
 void swspace_init(struct swspace *);
 /* Every device must be off or unused; closes them. */

@@ -180,6 +180,10 @@ status 0 --swap "$dir/new" true
 (cd "$dir" && "$USWAP" run --swap rel,size=64M \
     sh -c 'cd / && echo "$USWAP_SWAP"') >"$dir/out"
 grep -Fqx "$dir/rel,size=64M" "$dir/out" || fail 'a relative swap file'
+(cd / && "$USWAP" run --swap "tmp,dir=${dir#/},size=64M" \
+    sh -c 'echo "$USWAP_SWAP"') >"$dir/out"
+grep -Fqx "tmp,dir=/${dir#/},size=64M" "$dir/out" ||
+    fail 'a relative directory for temporary files'
 
 # ---- statistics
 

@@ -93,16 +93,24 @@ longest(const struct twin_dev *d)
 }
 
 /* The rules of the water marks, in the words of swspace.h. */
+static uint32_t
+twin_low(void)
+{
+	uint32_t total = twin_count(FREE) + twin_count(USED);
+
+	return US_MIN((total + 7) / 8, 128);
+}
+
 static void
 twin_marks(void)
 {
-	uint32_t avail = twin_count(FREE);
+	uint32_t avail = twin_count(FREE), total = avail + twin_count(USED);
 
 	if (avail > 0)
 		tw.full = false;
-	if (avail > SWSPACE_HIWAT)
+	if (avail > US_MIN(total / 2, 512))
 		tw.almost = tw.full_said = false;
-	if (avail < SWSPACE_LOWAT && !tw.almost) {
+	if (avail < twin_low() && !tw.almost) {
 		tw.almost = true;
 		tw.said++;
 	}
@@ -227,6 +235,7 @@ op_retire(struct swspace *s)
 		return;
 	swspace_retire(s, (swblk_t){d->first + b});
 	d->blk[b] = BAD;
+	twin_marks();
 }
 
 /* The lowest place: try each, as nobody else would. */
@@ -277,13 +286,14 @@ op_on(struct swspace *s)
 	memset(d->blk, FREE, n);
 	memset(d->blk, LABEL, SWDEV_LABEL);
 	tw.full = tw.full_said = false;
-	tw.almost = twin_count(FREE) < SWSPACE_LOWAT;
+	tw.almost = twin_count(FREE) < twin_low();
 }
 
 static unsigned
 messages(void)
 {
-	char buf[8192], *p;
+	static char buf[1 << 20];
+	char *p;
 	ssize_t len = pread(logfd, buf, sizeof(buf), 0);
 	unsigned n = 0;
 

@@ -123,9 +123,12 @@ preempt(void)
 	if (s == NULL || s->quiet || s->par.preempt_in == 0 ||
 	    sim_below(s, s->par.preempt_in) != 0)
 		return;
-	if (sim_below(s, 3) == 0)
-		(void)sim_thread(s, &s->thread[sim_below(s, s->par.threads)]);
-	else
+	if (sim_below(s, 3) == 0) {
+		struct simthread *t = &s->thread[sim_below(s, s->par.threads)];
+
+		if (t->pending || !s->draining)
+			(void)sim_thread(s, t);
+	} else
 		(void)sim_step(s, sim_below(s, SIM_ACTORS));
 }
 
@@ -298,6 +301,7 @@ sim_drain(struct sim *s)
 	uint64_t rounds = 0;
 	bool any = true;
 
+	s->draining = true;
 	while (any) {
 		any = false;
 		for (unsigned i = 0; i < s->par.threads; i++) {
@@ -315,6 +319,7 @@ sim_drain(struct sim *s)
 		if (rounds++ > HANG_ROUNDS)
 			sim_fail(s, "an access is never answered");
 	}
+	s->draining = false;
 }
 
 void

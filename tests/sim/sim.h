@@ -85,6 +85,7 @@ struct sim {
 	bool running[SIM_ACTORS]; /* somewhere on the stack */
 	bool kicked, again; /* strict: what pageout's thread would know */
 	bool grew; /* the budget was exceeded with permission */
+	bool draining; /* threads end what they began and begin nothing */
 	bool quiet; /* no preemption: the harness itself looks */
 	struct simthread thread[SIM_THREADS];
 	char *shadow; /* n_pages, what the program must see */
@@ -93,6 +94,7 @@ struct sim {
 	bool *gone; /* unmapped behind our back */
 	uint64_t event, version;
 	const char *what; /* the event under way */
+	uint64_t reserved, refused; /* ranges; refused: for want of space */
 	uint64_t touches, lost, ctr[EV_COUNT];
 };
 

@@ -233,26 +233,12 @@ void
 sim_unmap(struct sim *s, uintptr_t start, uintptr_t end)
 {
 	struct pager *pg = &s->pg;
-	struct map_entry part;
 
 	mtx_lock(&pg->lock);
-	while (map_remove(&pg->map, start, end, &part)) {
-		struct object *o = part.object;
-		pindex_t first = (pindex_t)atop(part.start - o->base);
-		pindex_t last = (pindex_t)atop(part.end - o->base);
-
-		pager_settle(pg, o, first, last);
-		pager_purge(pg, o, first, last);
-		if (o->mappings == 0)
-			pager_dealloc(pg, o);
-		mtx_unlock(&pg->lock);
-		(void)pmap_unmanage(
-		    s->pmap, part.start, atop(part.end - part.start));
-		(void)pmap_drop(
-		    s->pmap, part.start, atop(part.end - part.start));
-		forget(s, part.start, part.end);
-		mtx_lock(&pg->lock);
-	}
+	if (!pager_forget(pg, start, end))
+		sim_fail(s, "the map is full");
+	(void)pmap_drop(s->pmap, start, atop(end - start));
+	forget(s, start, end);
 	mtx_unlock(&pg->lock);
 }
 
@@ -260,20 +246,13 @@ static void
 dontneed(struct sim *s, uintptr_t va, uintptr_t end)
 {
 	struct pager *pg = &s->pg;
-	struct map_entry *e;
 
 	mtx_lock(&pg->lock);
-	while (va < end && (e = map_first(&pg->map, va)) != NULL &&
-	       e->start < end) {
-		struct object *o = e->object;
-		uintptr_t from = US_MAX(va, e->start), to = US_MIN(end, e->end);
-		pindex_t first = (pindex_t)atop(from - o->base);
-		pindex_t last = (pindex_t)atop(to - o->base);
+	while (va < end) {
+		uintptr_t to = pager_dontneed(pg, va, end);
 
-		pager_settle(pg, o, first, last);
-		(void)pmap_drop(s->pmap, from, atop(to - from));
-		pager_purge(pg, o, first, last);
-		forget(s, from, to);
+		/* Another thread may see zeros now: the lock is ours. */
+		forget(s, va, to);
 		va = to;
 	}
 	mtx_unlock(&pg->lock);
@@ -359,33 +338,63 @@ out:
 
 /* ---- the other requests -------------------------------------------------- */
 
+#define RESERVE_MAX 300
+
+/* What a page has, for comparison. */
+struct has {
+	bool managed;
+	uint32_t slot;
+	swblk_t blk;
+};
+
+static struct has
+page_has(const struct pager *pg, uintptr_t va)
+{
+	const struct map_entry *e = map_lookup(&pg->map, va);
+	struct has h = {e != NULL, SLOT_NONE, SWBLK_NONE};
+	pindex_t i;
+
+	if (e == NULL)
+		return h;
+	i = (pindex_t)atop(va - e->object->base);
+	h.slot = object_slot(&pg->objects, e->object, i);
+	h.blk = swmap_get(&e->object->swmap, i);
+	return h;
+}
+
+/* All or nothing, whatever is in the way: no space, or a hole. */
 static void
 reserve(struct sim *s)
 {
+	static struct has was[RESERVE_MAX];
 	struct pager *pg = &s->pg;
-	struct map_entry *e;
-	pindex_t first, end, n;
+	uint32_t n = 1 + sim_below(s, RESERVE_MAX);
+	bool hole = false;
 	uintptr_t va;
 	int error;
 
 	if (!pick(s, &va))
 		return;
+	n = US_MIN(n, s->par.n_pages - page_at(va));
 	mtx_lock(&pg->lock);
-	e = map_lookup(&pg->map, va);
-	if (e == NULL)
-		goto out;
-	first = (pindex_t)atop(va - e->object->base);
-	n = 1 + sim_below(s, 300);
-	end = (pindex_t)atop(e->end - e->object->base);
-	end = US_MIN(end, first + n);
-	error = pager_reserve(pg, e->object, first, end);
-	if (error != 0 && error != -ENOSPC)
-		sim_fail(s, "pager_reserve: %d", error);
-	for (; error == 0 && first < end; first++)
-		if (!swblk_valid(swmap_get(&e->object->swmap, first)) &&
-		    object_slot(&pg->objects, e->object, first) != SLOT_LOST)
-			sim_fail(s, "reserved page %u has no block", first);
-out:
+	for (uint32_t i = 0; i < n; i++) {
+		was[i] = page_has(pg, va + ptoa(i));
+		hole |= !was[i].managed;
+	}
+	error = pager_reserve(pg, va, va + ptoa(n));
+	if (hole ? error != -ENOMEM : error != 0 && error != -ENOSPC)
+		sim_fail(s, "pager_reserve: %d, hole %d", error, hole);
+	s->reserved += error == 0;
+	s->refused += error == -ENOSPC;
+	for (uint32_t i = 0; i < n; i++) {
+		struct has is = page_has(pg, va + ptoa(i));
+		bool same = swblk_eq(is.blk, was[i].blk);
+
+		if (error == 0 ? !swblk_valid(is.blk) && is.slot != SLOT_LOST
+			       : !same || is.slot != was[i].slot)
+			sim_fail(s, "page %u of %u after pager_reserve: %d", i,
+			    n, error);
+	}
 	mtx_unlock(&pg->lock);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Random worlds, random runs.  USWAP_RUNS worlds of USWAP_EVENTS events, from
  * the seed USWAP_SEED on; a fixed one by default, so that a change of the code
- * is all that can change the result.
+ * is all that can change the result.  Before them, a world made for a purpose.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,14 +19,70 @@ number(const char *name, uint64_t otherwise)
 	return text == NULL ? otherwise : strtoull(text, NULL, 10);
 }
 
+static struct sim s;
+
+/* A thread writes to each page of the program, in order. */
+static void
+write_all(void)
+{
+	for (uint32_t i = 0; i < s.par.n_pages; i++) {
+		s.thread[0] = (struct simthread){.pending = true,
+		    .write = true,
+		    .va = SIMPMAP_BASE + ptoa(i)};
+		sim_drain(&s);
+	}
+}
+
+/*
+ * With little swap space: when it is full the pager grows, and when an eighth
+ * of it is free again the pager pages out again.
+ */
+static void
+test_small_space(void **state)
+{
+	uintptr_t va = SIMPMAP_BASE, end;
+	struct pager *pg = &s.pg;
+	struct sim_params p;
+
+	(void)state;
+	sim_random_params(&p, 1);
+	p.pager.budget = 64;
+	p.pager.frames = 128;
+	p.pager.free_low = 8;
+	p.pager.free_high = 16;
+	p.pager.inactive_goal = 8;
+	p.n_pages = 256;
+	p.disks = 1;
+	p.disk[0] = (struct simdisk_params){.pages = 32 + SWDEV_LABEL};
+	p.errors = false;
+	p.preempt_in = 0;
+	sim_open(&s, &p);
+	end = va + ptoa(p.n_pages);
+	while (pg->map.pages < p.n_pages)
+		sim_program_event(&s, EV_MAP);
+	write_all();
+	sim_check(&s);
+	assert_true(pg->grow && pg->resident > pg->budget);
+	for (; pg->grow && va < end; va += PAGE_SIZE) {
+		assert_in_range(pg->space.avail, 0, 3);
+		sim_unmap(&s, va, va + PAGE_SIZE);
+	}
+	assert_int_equal(pg->space.avail, 4);
+	sim_unmap(&s, va, end - ptoa(80));
+	sim_read_all(&s);
+	assert_false(pg->grow);
+	assert_in_range(pg->resident, 1, pg->budget);
+	sim_close(&s);
+}
+
 static void
 test_random_runs(void **state)
 {
-	static struct sim s;
 	uint64_t seed = number("USWAP_SEED", 1);
 	uint64_t runs = number("USWAP_RUNS", getenv("USWAP_SEED") ? 1 : 200);
 	uint64_t events = number("USWAP_EVENTS", 5000);
 	uint64_t touches = 0, lost = 0, out = 0, soft = 0, disk = 0, grew = 0;
+	uint64_t reserved = 0, refused = 0;
 
 	(void)state;
 	for (uint64_t i = 0; i < runs; i++) {
@@ -40,6 +96,8 @@ test_random_runs(void **state)
 		soft += s.pg.ctr.faults_soft;
 		disk += s.pg.ctr.faults_disk;
 		grew += s.pg.ctr.over_budget > 0;
+		reserved += s.reserved;
+		refused += s.refused;
 	}
 	printf("%ju runs from seed %ju: %ju accesses, %ju soft and %ju disk "
 	       "faults, %ju pages out, %ju pages lost, %ju runs over budget\n",
@@ -48,13 +106,15 @@ test_random_runs(void **state)
 	    (uintmax_t)grew);
 	/* A simulation in which nothing happens would pass as well. */
 	if (runs >= 100 && events >= 5000)
-		assert_true(out > 10000 && disk > 1000 && soft > 1000);
+		assert_true(out > 10000 && disk > 1000 && soft > 1000 &&
+			    reserved > 200 && refused > 20);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_small_space),
 	    cmocka_unit_test(test_random_runs),
 	};
 

@@ -7,12 +7,14 @@
  * then one drops pages, wires some, or pages them out.  What a page must hold
  * follows from its number and version.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "support/seed.h"
@@ -181,6 +183,51 @@ run(const char *name, unsigned flags, unsigned handlers)
 	return atomic_load(&w.wrong) != 0;
 }
 
+/* The first `n` bytes are all this one. */
+static bool
+all(const unsigned char *p, size_t n, unsigned char byte)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != byte)
+			return false;
+	return true;
+}
+
+/*
+ * An mremap that is refused changes neither what was to move nor what lies
+ * where it was to go, though both are in swap space.
+ */
+static int
+refused_moves(void)
+{
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+	unsigned char *a, *b;
+	void *p, *q, *r;
+	uswap_t *u;
+
+	opt.ram = 32 * MIB;
+	if (uswap_open(&opt, &u) != 0 || uswap_swapon(u, "tmp,size=64M") != 0 ||
+	    uswap_map(u, MIB, &p) != 0 || uswap_map(u, MIB, &q) != 0)
+		return fail("refused moves");
+	memset(a = p, 1, MIB);
+	memset(b = q, 2, MIB);
+	if (uswap_pageout(u, a, MIB) != 0 || uswap_pageout(u, b, MIB) != 0)
+		return fail("refused moves");
+	if (uswap_remap(u, a, MIB, MIB, fixed, a + MIB / 2, &r) != -EINVAL ||
+	    uswap_remap(u, a, MIB, MIB, fixed, a - MIB / 2, &r) != -EINVAL ||
+	    uswap_remap(u, a, 2 * MIB, MIB, fixed, b, &r) == 0 ||
+	    !all(a, MIB, 1) || !all(b, MIB, 2)) {
+		printf("a refused mremap changed something\n");
+		return 1;
+	}
+	if (uswap_remap(u, a, MIB, MIB, fixed, b, &r) != 0 || r != b ||
+	    !all(b, MIB, 1) || uswap_unmap(u, b, MIB) != 0 ||
+	    uswap_close(u) != 0)
+		return fail("a move");
+	return 0;
+}
+
 int
 main(void)
 {
@@ -189,7 +236,7 @@ main(void)
 		return 77;
 	}
 	w.seed = test_seed();
-	return run("move", 0, 0) != 0 ||
+	return refused_moves() != 0 || run("move", 0, 0) != 0 ||
 		       run("copy", USWAP_FORCE_COPY, 0) != 0 ||
 		       run("one handler", 0, 1) != 0
 		   ? 1

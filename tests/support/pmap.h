@@ -113,7 +113,7 @@ fault_waits(struct pmap_fault *f)
 {
 	struct pollfd pfd = {.fd = pm->fd, .events = POLLIN};
 
-	while (pmap_next_fault(pm, f) != 0)
+	while (pmap_next_faults(pm, f, 1) != 1)
 		if (poll(&pfd, 1, 1000) == 0)
 			return false;
 	return true;
@@ -122,9 +122,18 @@ fault_waits(struct pmap_fault *f)
 static inline bool
 no_fault(void)
 {
-	struct pmap_fault f;
+	struct pmap_fault f[PMAP_FAULTS_MAX];
 
-	return pmap_next_fault(pm, &f) == -EAGAIN;
+	return pmap_next_faults(pm, f, PMAP_FAULTS_MAX) == 0;
+}
+
+/* Gives n adjacent frames back. */
+static inline void
+discard(char *first, uint32_t n)
+{
+	const struct iovec run = {first, ptoa(n)};
+
+	pmap_discard(pm, &run, 1);
 }
 
 #endif

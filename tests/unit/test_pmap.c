@@ -156,14 +156,14 @@ test_remove(void **state)
 		takes_out(p, PAGES);
 		for (uint32_t i = 0; i < PAGES; i++)
 			assert_true(holds(frame(i), i, version));
-		pmap_discard(pm, frame(0), PAGES);
+		discard(frame(0), PAGES);
 		fill(PAGES, 2);
 		assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), 0);
 	}
 	takes_out(p, PAGES);
 	/* Back from the frames, as a soft fault does it. */
 	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
-	pmap_discard(pm, frame(0), PAGES);
+	discard(frame(0), PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(p + ptoa(i), i, 2));
 	region_end(p, PAGES);
@@ -193,7 +193,7 @@ test_remove_some(void **state)
 			p[ptoa(i)] = 1;
 		assert_true(no_fault());
 		if (hole > 0)
-			pmap_discard(pm, frame(0), hole);
+			discard(frame(0), hole);
 		region_end(p, PAGES);
 	}
 	/* The shared page of zeros goes like any other. */
@@ -203,7 +203,7 @@ test_remove_some(void **state)
 	assert_true(holds(frame(0), 0, 1));
 	assert_memory_equal(frame(1), zeros, PAGE_SIZE);
 	assert_memory_equal(frame(2), zeros, PAGE_SIZE);
-	pmap_discard(pm, frame(0), 3);
+	discard(frame(0), 3);
 	region_end(p, PAGES);
 }
 
@@ -411,7 +411,7 @@ test_hole(void **state)
 	stops(p, PAGES, 100, -ENOENT);
 	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), -ENOENT);
 	assert_true(holds(p + ptoa(99), 99, 1));
-	pmap_discard(pm, frame(0), 100);
+	discard(frame(0), 100);
 	assert_int_equal(pmap_drop(pm, at(p, 0), PAGES), -ENOENT);
 	assert_int_equal(resident(p, 100), 0);
 	assert_int_equal(pmap_zero(pm, at(p, 0), PAGES, false), -ENOENT);
@@ -472,7 +472,7 @@ test_cut(void **state)
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(frame(i), i, 1));
 	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
-	pmap_discard(pm, frame(0), PAGES);
+	discard(frame(0), PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(p + ptoa(i), i, 1));
 	assert_int_equal(pmap_drop(pm, at(p, 0), PAGES), 0);
@@ -497,7 +497,7 @@ test_mprotect(void **state)
 	out = moves() ? 20 : 70;
 	stops(p, PAGES, out, -EACCES);
 	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), out), 0);
-	pmap_discard(pm, frame(0), out);
+	discard(frame(0), out);
 	stops(p + ptoa(70), PAGES - 70, 0, -EACCES);
 	/* Into it pages go all the same, whatever the protection. */
 	assert_int_equal(pmap_drop(pm, at(p, 71), 1), 0);
@@ -555,16 +555,16 @@ test_fork(void **state)
 		stops(p, 8, 3, -EBUSY);
 		for (uint32_t i = 0; i < 3; i++)
 			assert_true(holds(frame(i), i, 1));
-		pmap_discard(pm, frame(0), 3);
+		discard(frame(0), 3);
 		pmap_unshare(pm, at(p, 3), 5);
 		takes_out(p + ptoa(3), 5);
 		assert_true(holds(frame(4), 7, 1));
-		pmap_discard(pm, frame(0), 5);
+		discard(frame(0), 5);
 	} else {
 		pmap_unshare(pm, at(p, 0), 4);
 		takes_out(p, 8);
 		assert_true(holds(frame(7), 7, 1));
-		pmap_discard(pm, frame(0), 8);
+		discard(frame(0), 8);
 	}
 	assert_true(no_fault());
 	close(fd[1]);

@@ -53,7 +53,7 @@ bring(uint32_t i)
 	/* Since it is out nobody has written to it. */
 	assert_memory_equal(frame(i), w.left + ptoa(i), PAGE_SIZE);
 	assert_int_equal(pmap_enter(pm, va, frame(i), 1), 0);
-	pmap_discard(pm, frame(i), 1);
+	discard(frame(i), 1);
 	w.out[i] = false;
 	w.brought++;
 }
@@ -63,7 +63,7 @@ answer_all(void)
 {
 	struct pmap_fault f;
 
-	while (pmap_next_fault(pm, &f) == 0) {
+	while (pmap_next_faults(pm, &f, 1) == 1) {
 		uint32_t i = (uint32_t)atop(f.va - (uintptr_t)w.mem);
 
 		assert_true(i < PAGES);

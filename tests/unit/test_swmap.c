@@ -218,8 +218,7 @@ extent(void **state)
 	extent_is(&m, 10, 7, 7, 0, 0);
 	set(&m, 10, UINT32_MAX);
 	extent_is(&m, 10, 7, 7, 0, 0);
-	/* Backwards in swap is not contiguous; the object's start is a bound.
-	 */
+	/* Backwards in swap is not contiguous; the object's start bounds. */
 	set(&m, 9, 21);
 	set(&m, 10, 20);
 	set(&m, 11, 19);

@@ -470,14 +470,14 @@ level(struct swspace *s, swblk_t *blk, unsigned *n, uint64_t left)
 static void
 water_marks(void **state)
 {
-	static swblk_t blk[1200];
+	static swblk_t blk[1400];
 	struct swspace s;
 	char last[512];
 	unsigned n = 0;
 
 	(void)state;
 	swspace_init(&s);
-	add(&s, 1000 + SWDEV_LABEL, 0);
+	add(&s, 1100 + SWDEV_LABEL, 0);
 	assert_false(s.full || s.almost_full);
 	level(&s, blk, &n, SWSPACE_LOWAT);
 	assert_false(s.almost_full);
@@ -485,7 +485,7 @@ water_marks(void **state)
 	level(&s, blk, &n, SWSPACE_LOWAT - 1);
 	assert_true(s.almost_full);
 	assert_int_equal(messages(last), 1);
-	assert_non_null(strstr(last, "almost full: 508K of 3.9M left"));
+	assert_non_null(strstr(last, "almost full: 508K of 4.3M left"));
 
 	level(&s, blk, &n, 0);
 	assert_int_equal(messages(NULL), 0);
@@ -519,6 +519,83 @@ water_marks(void **state)
 	level(&s, blk, &n, 0);
 	assert_false(swblk_valid(alloc(&s, 1)));
 	assert_int_equal(messages(NULL), 2);
+	end(&s, blk, n);
+}
+
+/* In a small space the marks are an eighth and a half of it. */
+static void
+small_marks(void **state)
+{
+	swblk_t blk[80];
+	struct swspace s;
+	char last[512];
+	unsigned n = 0;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 80 + SWDEV_LABEL, 0);
+	assert_false(s.full || s.almost_full);
+	level(&s, blk, &n, 10);
+	assert_false(s.almost_full);
+	assert_int_equal(messages(NULL), 0);
+	level(&s, blk, &n, 9);
+	assert_true(s.almost_full);
+	assert_int_equal(messages(last), 1);
+	assert_non_null(strstr(last, "almost full: 36K of 320K left"));
+	level(&s, blk, &n, 40);
+	assert_true(s.almost_full);
+	level(&s, blk, &n, 41);
+	assert_false(s.almost_full);
+	level(&s, blk, &n, 0);
+	assert_int_equal(messages(NULL), 1);
+	end(&s, blk, n);
+}
+
+/* The smallest of all: empty it is not almost full, and full it is. */
+static void
+one_block(void **state)
+{
+	struct swspace s;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 1 + SWDEV_LABEL, 0);
+	assert_false(s.full || s.almost_full);
+	blk = alloc(&s, 1);
+	assert_true(s.almost_full);
+	swspace_check(&s);
+	swspace_free(&s, blk, 1);
+	assert_false(s.almost_full);
+	swspace_check(&s);
+	swspace_retire(&s, alloc(&s, 1));
+	swspace_check(&s);
+	swspace_destroy(&s);
+}
+
+/* A bad block is less space, and with less space the marks fall. */
+static void
+marks_fall(void **state)
+{
+	struct swspace s;
+	swblk_t blk[80];
+	unsigned n = 0, i;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 80 + SWDEV_LABEL, 0);
+	level(&s, blk, &n, 0);
+	level(&s, blk, &n, 30);
+	assert_true(s.almost_full);
+	for (i = 0; i < 19; i++) {
+		swspace_retire(&s, blk[--n]);
+		swspace_check(&s);
+		assert_true(s.almost_full);
+	}
+	swspace_retire(&s, blk[--n]);
+	assert_true(s.almost_full);
+	swspace_retire(&s, blk[--n]);
+	assert_false(s.almost_full);
 	end(&s, blk, n);
 }
 
@@ -698,6 +775,9 @@ main(void)
 	    TEST(turn_kept),
 	    TEST(isolated),
 	    TEST(water_marks),
+	    TEST(small_marks),
+	    TEST(one_block),
+	    TEST(marks_fall),
 	    TEST(retired),
 	    TEST(errors),
 	    TEST(damage),
