@@ -146,12 +146,14 @@ USWAP_API int uswap_swapon_check(const char *spec);
 USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 
 /*
- * uswap_manage(u, addr, length): takes over a private anonymous mapping that
- * the caller made, with its contents (that it is one is not checked).  Pages
- * that are already in memory count against the budget from now on.  The range
- * must not be managed yet.
- * Errors: EINVAL not page-aligned, or not mapped; EEXIST a part of it is
- * managed; ENOMEM.
+ * uswap_manage(u, addr, length): takes over private anonymous memory that the
+ * caller mapped with mmap(2), with its contents.  Pages that are already in
+ * memory count against the budget from now on.  The range must not be managed
+ * yet.
+ * Errors: EINVAL not page-aligned, or a part of it is something else: not
+ * mapped, shared, a file, huge pages, heap or stack (not checked where there
+ * is no /proc); EEXIST a part of it is managed; EBUSY it has a userfaultfd of
+ * somebody else's; ENOMEM.
  */
 USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
 
@@ -198,7 +200,8 @@ USWAP_API int uswap_advise(
  * uswap_wire(u, addr, length): brings the range in and keeps it in memory
  * until as many calls of uswap_unwire.  Errors: ENOMEM part of the range is
  * not managed, or more than half of the budget would be wired; EIO a page
- * could not be read.
+ * could not be read; EAGAIN a page is wired 255 times already, or could not be
+ * brought in (the program has protected it).  Nothing is wired then.
  */
 USWAP_API int uswap_wire(uswap_t *u, void *addr, size_t length);
 USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
@@ -206,14 +209,15 @@ USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
 /*
  * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
  * range that has none, so that it never meets full swap space before its
- * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed.
+ * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no
+ * memory for the pager's tables.
  */
 USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 
 /*
  * uswap_pageout(u, addr, length): writes the range out and frees its memory;
- * returns when that is done.  Wired pages stay.  Errors: ENOSPC, EIO: some
- * pages could not be written and stay in memory.
+ * returns when that is done.  Wired pages stay.  Errors: ENOSPC: some pages
+ * stay in memory, because swap space is full or refuses to be written.
  */
 USWAP_API int uswap_pageout(uswap_t *u, void *addr, size_t length);
 

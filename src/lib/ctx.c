@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/ctx.h"
+#include "lib/vma.h"
 
 /* Enough for the largest batch on the stack, many times over. */
 #define THREAD_STACK (256 * 1024)
@@ -59,8 +60,9 @@ ctx_call(struct uswap *u, struct call *c)
 	sigset_t all, old;
 
 	if (atomic_load(&u->dead))
-		return ctx_error(-ESRCH, "this is a forked child: its parent's "
-					 "pager is not here");
+		return c->ret = ctx_error(-ESRCH,
+			   "this is a forked child: its parent's pager is not "
+			   "here");
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	mtx_lock(&u->call_lock);
@@ -344,6 +346,46 @@ ctx_handler_main(void *arg)
 	return NULL;
 }
 
+/*
+ * Before a range is taken out: a fault whose thread runs on already may still
+ * have its page in hand, and what was read ahead is in memory, but not mapped.
+ */
+static void
+make_ready(struct pager *pg, struct object *o, pindex_t i, pindex_t end)
+{
+	while (object_next(&pg->objects, o, i, end, &i)) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+		struct page *p =
+		    slot_is_page(slot) ? page_of(&pg->pages, slot) : NULL;
+
+		if (p != NULL && (p->flags & PG_BUSY)) {
+			pager_sleep(pg);
+			continue; /* it may be gone */
+		}
+		if (p != NULL && p->queue == PQ_AHEAD) {
+			page_dequeue(&pg->pages, p);
+			pager_busy(pg, p);
+			(void)pager_page_gone(pg, p, SLOT_NONE);
+		}
+		i++;
+	}
+}
+
+/* The next piece, from va on, of the range to take out.  Lock held. */
+static struct object *
+next_piece(struct uswap *u, uintptr_t va, pindex_t *i, pindex_t *end)
+{
+	struct map_entry *e = map_first(&u->pager.map, va);
+	struct object *o;
+
+	if (e == NULL || e->start >= u->range_end)
+		return NULL;
+	o = e->object;
+	*i = (pindex_t)atop(US_MAX(va, e->start) - o->base);
+	*end = (pindex_t)atop(US_MIN(u->range_end, e->end) - o->base);
+	return *i < *end ? o : NULL;
+}
+
 /* Takes a whole range out: see uswap_pageout. */
 static void
 page_out_range(struct uswap *u)
@@ -351,21 +393,15 @@ page_out_range(struct uswap *u)
 	struct pageout *po = &u->pageout;
 	struct pager *pg = &u->pager;
 	uintptr_t va = u->range_start;
+	struct object *o;
+	pindex_t i, end;
 
-	while (va < u->range_end) {
-		struct map_entry *e;
-		pindex_t i, end;
-		struct object *o;
-
-		mtx_lock(&pg->lock);
-		e = map_first(&pg->map, va);
-		if (e == NULL || e->start >= u->range_end) {
-			mtx_unlock(&pg->lock);
-			break;
-		}
-		o = e->object;
-		i = (pindex_t)atop(US_MAX(va, e->start) - o->base);
-		end = (pindex_t)atop(US_MIN(u->range_end, e->end) - o->base);
+	mtx_lock(&pg->lock);
+	for (; (o = next_piece(u, va, &i, &end)) != NULL;
+	     va = object_va(o, end))
+		make_ready(pg, o, i, end);
+	va = u->range_start;
+	while ((o = next_piece(u, va, &i, &end)) != NULL) {
 		mtx_unlock(&pg->lock);
 		i = pageout_range(po, o, i, end);
 		va = object_va(o, i);
@@ -373,7 +409,9 @@ page_out_range(struct uswap *u)
 		while (pageout_step(po) || blkq_inflight(po->q) > 0)
 			blkq_wait(po->q, 1);
 		po->force = false;
+		mtx_lock(&pg->lock);
 	}
+	mtx_unlock(&pg->lock);
 }
 
 void *
@@ -394,6 +432,8 @@ ctx_pageout_main(void *arg)
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->want_range)) {
+			page_out_range(u);
+			/* What was being written stayed; it is written now. */
 			page_out_range(u);
 			mtx_lock(&u->range_lock);
 			atomic_store(&u->want_range, false);
@@ -501,8 +541,9 @@ build(struct uswap *u, char *err, size_t errlen)
 	int error;
 
 	policy_divide((uint32_t)u->ram_pages, &p);
-	error = pmap_open_uffd(p.frames, (u->opt.flags & USWAP_FORCE_COPY) != 0,
-	    &u->pmap, err, errlen);
+	error = pmap_open_uffd(p.frames,
+	    (u->opt.flags & USWAP_FORCE_COPY) != 0 ? PMAP_NO_MOVE : 0, &u->pmap,
+	    err, errlen);
 	if (error != 0)
 		return error;
 	p.pmap = u->pmap;
@@ -539,6 +580,7 @@ clerk_main(void *arg)
 
 	pthread_setname_np(pthread_self(), "uswap-clerk");
 	leave_file_table(u);
+	u->maps_fd = vma_open();
 	error = build(u, err, sizeof(err));
 	strf(u->call.text, sizeof(u->call.text), "%s", err);
 	mtx_lock(&u->call_lock);
@@ -546,12 +588,14 @@ clerk_main(void *arg)
 	u->call_done = true;
 	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
-	if (error != 0)
-		return NULL;
-	clerk_serve(u);
-	end_threads(u);
-	pager_destroy(&u->pager);
-	pmap_close(u->pmap);
+	if (error == 0) {
+		clerk_serve(u);
+		end_threads(u);
+		pager_destroy(&u->pager);
+		pmap_close(u->pmap);
+	}
+	if (u->maps_fd >= 0)
+		close(u->maps_fd);
 	return NULL;
 }
 

@@ -61,6 +61,7 @@ struct uswap {
 	uint64_t ram_pages;
 	unsigned nhandlers;
 	bool private_files;
+	int maps_fd; /* the clerk's: see vma.h */
 	struct pmap *pmap;
 	struct pager pager; /* its own lock */
 	struct handler handler[HANDLERS_MAX]; /* each its thread's */
@@ -105,8 +106,9 @@ void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
 
 /*
- * Executes c->fn(u, c) on the clerk and returns its result; c is copied in
- * and out.  On failure c->text is the calling thread's uswap_error().
+ * Executes c->fn(u, c) on the clerk and returns its result, which is in c->ret,
+ * too; c is copied in and out.  On failure c->text is the calling thread's
+ * uswap_error().
  */
 int ctx_call(struct uswap *, struct call *c);
 
@@ -115,7 +117,8 @@ int ctx_error(int error, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The functions that run on the clerk: regions.c, space.c, report.c. */
-call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed;
+call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
+    do_part;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
 call_fn do_swapon, do_stats;
 

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "lib/ctx.h"
+#include "lib/vma.h"
 
 static int
 refuse(struct call *c, int error, const char *what)
@@ -119,16 +120,29 @@ overlaps(struct uswap *u, uintptr_t va, size_t len)
 	return yes;
 }
 
+/*
+ * The kernel would take shared memory, huge pages, stacks and ranges with
+ * holes as well, and the program would lose what it has there.
+ */
 int
 do_manage(struct uswap *u, struct call *c)
 {
+	const char *unfit;
+	char why[128];
 	int error;
 
 	if (overlaps(u, c->addr, c->len))
 		return refuse(c, -EEXIST, "a part of the range is managed");
+	unfit = vma_unfit(u->maps_fd, c->addr, c->addr + c->len);
+	if (unfit != NULL)
+		return refuse(c, -EINVAL,
+		    strf(why, sizeof(why),
+			"a part of the range is %s; only private anonymous "
+			"memory can be managed",
+			unfit));
 	error = manage(u, c->addr, c->len, false);
 	if (error == -ENOENT)
-		error = -EINVAL; /* nothing, or not only anonymous memory */
+		error = -EINVAL;
 	return error == 0 ? 0 : refuse(c, error, "the range cannot be managed");
 }
 
@@ -153,6 +167,25 @@ int
 do_is_managed(struct uswap *u, struct call *c)
 {
 	return overlaps(u, c->addr, c->len);
+}
+
+/* The first managed part of the range: out its start, arg its end; or 0. */
+int
+do_part(struct uswap *u, struct call *c)
+{
+	uintptr_t end = c->addr + c->len;
+	struct map_entry *e;
+
+	mtx_lock(&u->pager.lock);
+	e = map_first(&u->pager.map, c->addr);
+	if (e == NULL || e->start >= end) {
+		c->out = c->arg[0] = 0;
+	} else {
+		c->out = US_MAX(e->start, c->addr);
+		c->arg[0] = US_MIN(e->end, end);
+	}
+	mtx_unlock(&u->pager.lock);
+	return 0;
 }
 
 /* ---- letting a range go -------------------------------------------------- */

@@ -97,11 +97,16 @@ do_wire(struct uswap *u, struct call *c)
 		}
 	}
 	mtx_unlock(&pg->lock);
-	if (error != 0)
-		strf(c->text, sizeof(c->text), "%s",
-		    error == -EIO ? "a page of the range could not be read"
-				  : "not managed memory, or more wired than "
-				    "half of the budget");
+	if (error == -EIO)
+		strf(c->text, sizeof(c->text),
+		    "a page of the range could not be read");
+	else if (error == -EAGAIN)
+		strf(c->text, sizeof(c->text),
+		    "a page of the range is wired %d times already", WIRE_MAX);
+	else if (error != 0)
+		strf(c->text, sizeof(c->text),
+		    "not managed memory, or more wired than half of the "
+		    "budget");
 	return error;
 }
 

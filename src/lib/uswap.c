@@ -244,6 +244,25 @@ populate(uintptr_t va, size_t len, bool write)
  * a stream, whose windows are read ahead.  At most half the budget, or the
  * end would push out the beginning.
  */
+static int
+willneed(uswap_t *u, struct call *c)
+{
+	uintptr_t end = c->addr + c->len;
+	size_t left = ptoa(u->pager.budget / 2), some;
+
+	c->fn = do_part;
+	while (c->addr < end && left > 0) {
+		c->len = end - c->addr;
+		if (ctx_call(u, c) != 0 || c->out == 0)
+			break;
+		some = US_MIN(c->arg[0] - c->out, left);
+		populate(c->out, some, false);
+		left -= some;
+		c->addr = c->out + some;
+	}
+	return c->ret;
+}
+
 USWAP_API int
 uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 {
@@ -255,9 +274,7 @@ uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 	case USWAP_DONTNEED:
 		return ctx_call(u, &c);
 	case USWAP_WILLNEED:
-		populate(
-		    c.addr, US_MIN(c.len, ptoa(u->pager.budget / 2)), false);
-		return 0;
+		return willneed(u, &c);
 	}
 	return ctx_error(-EINVAL, "unknown advice %d", (int)advice);
 }

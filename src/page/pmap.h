@@ -63,12 +63,18 @@ struct pmap {
 	const char *how; /* "move" or "copy": what is in force, for reports */
 };
 
+/* What to do without although it is there: the ways of older kernels. */
+enum {
+	PMAP_NO_MOVE = 1, /* UFFDIO_MOVE, Linux 6.8 */
+	PMAP_NO_POISON = 2, /* UFFDIO_POISON, Linux 6.6 */
+	PMAP_NO_PAGEMAP = 4, /* /proc/self/pagemap: /proc may not be mounted */
+};
+
 /*
  * Opens userfaultfd with frame memory for n_frames pages.
- * force_copy: use the path for kernels without UFFDIO_MOVE.
  * -EPERM, -ENOSYS, -ENOMEM: err holds a sentence that says what would help.
  */
-int pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret,
+int pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
     char *err, size_t errlen);
 /* Whether that would work here, opening nothing that stays open. */
 int pmap_probe_uffd(char *err, size_t errlen);

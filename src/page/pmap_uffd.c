@@ -67,6 +67,7 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 	struct uffdpmap *u = uffdpmap(pm);
 	struct uffdio_poison p = {.range = {va, PAGE_SIZE}};
 	unsigned again = 0;
+	int error;
 	long r;
 
 	if (u->poison) {
@@ -75,6 +76,10 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 		while (r != 0 && errno == EAGAIN && again++ < UFFD_TRIES);
 		return r == 0 ? 0 : uffd_gone(-errno);
 	}
+	/* Over nothing but a page of ours: this tells, and changes nothing. */
+	error = uffd_unprotect(pm, va, 1);
+	if (error != 0)
+		return error;
 	r = syscall(SYS_mmap, va, PAGE_SIZE, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_FIXED, u->poison_fd, 0);
 	if (r == -1)
@@ -210,8 +215,8 @@ open_zeros(struct uffdpmap *u)
 }
 
 int
-pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret, char *err,
-    size_t errlen)
+pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
+    char *err, size_t errlen)
 {
 	struct uffdpmap *u = mem_map(sizeof(*u));
 	uint64_t features;
@@ -229,11 +234,15 @@ pmap_open_uffd(uint32_t n_frames, bool force_copy, struct pmap **ret, char *err,
 		uffd_close(&u->pm);
 		return error;
 	}
-	u->move = !force_copy && (features & UFFD_FEATURE_MOVE) != 0;
 	u->tids = (features & UFFD_FEATURE_THREAD_ID) != 0;
-	u->poison = (features & UFFD_FEATURE_POISON) != 0;
+	u->move = (features & UFFD_FEATURE_MOVE) != 0 &&
+		  (without & PMAP_NO_MOVE) == 0;
+	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&
+		    (without & PMAP_NO_POISON) == 0;
 	u->pm.how = u->move ? "move" : "copy";
-	u->pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if ((without & PMAP_NO_PAGEMAP) == 0)
+		u->pagemap_fd =
+		    open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (!u->poison) {
 		u->poison_fd =
 		    (int)syscall(SYS_memfd_create, "uswap-poison", MFD_CLOEXEC);

@@ -109,6 +109,12 @@ try_unprotect(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 	return ioctl(u->pm.fd, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
 }
 
+/*
+ * MOVE asks of the frame that it is managed, but not of the page: from what
+ * the program has mapped behind our back it would take the contents.  So the
+ * first page is looked at, by an ioctl that does nothing else to it; the
+ * others are in the same mapping, or MOVE refuses.
+ */
 static int
 try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
 {
@@ -116,8 +122,11 @@ try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
 	    .src = va,
 	    .len = ptoa(n),
 	    .mode = UFFDIO_MOVE_MODE_DONTWAKE}; /* nobody waits for a frame */
-	int ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
+	int ret = try_unprotect(u, va, NULL, 1);
 
+	if (ret < 0)
+		return ret;
+	ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
 	return result(ret, m.move);
 }
 
@@ -218,30 +227,44 @@ uffd_unprotect(struct pmap *pm, uintptr_t va, uint32_t n)
 /* ---- what is there ------------------------------------------------------ */
 
 /*
- * Reads the pagemap of n <= RUN_MAX pages.  Where there is none mincore tells
- * about the same, except for pages in the kernel's own swap (it says no) and
- * write protection.
+ * mincore tells about the same as the pagemap, except for pages in the
+ * kernel's own swap (it says no) and write protection.  Of a range with holes
+ * it tells nothing, so each page is asked for alone then.
  */
 static int
-look(struct uffdpmap *u, uintptr_t va, uint32_t n, uint64_t *map)
+look_mincore(uintptr_t va, uint32_t n, uint64_t *map)
 {
 	unsigned char vec[RUN_MAX];
 	uint32_t i;
-	ssize_t r;
 
-	KASSERT(n <= RUN_MAX, "%u pages", n);
-	if (u->pagemap_fd >= 0) {
-		r = pread(u->pagemap_fd, map, n * sizeof(*map),
-		    (off_t)(atop(va) * sizeof(*map)));
-		if (r < 0)
+	if (syscall(SYS_mincore, va, ptoa(n), vec) != 0) {
+		if (errno != ENOMEM)
 			return -errno;
-		return (size_t)r == n * sizeof(*map) ? 0 : -ENOENT;
+		for (i = 0; i < n; i++) {
+			vec[i] = 0;
+			(void)syscall(
+			    SYS_mincore, va + ptoa(i), PAGE_SIZE, &vec[i]);
+		}
 	}
-	if (syscall(SYS_mincore, va, ptoa(n), vec) != 0)
-		return errno == ENOMEM ? -ENOENT : -errno;
 	for (i = 0; i < n; i++)
 		map[i] = (vec[i] & 1) != 0 ? PM_PRESENT : 0;
 	return 0;
+}
+
+/* Reads the pagemap of n <= RUN_MAX pages.  What is unmapped is not there. */
+static int
+look(struct uffdpmap *u, uintptr_t va, uint32_t n, uint64_t *map)
+{
+	ssize_t r;
+
+	KASSERT(n <= RUN_MAX, "%u pages", n);
+	if (u->pagemap_fd < 0)
+		return look_mincore(va, n, map);
+	r = pread(u->pagemap_fd, map, n * sizeof(*map),
+	    (off_t)(atop(va) * sizeof(*map)));
+	if (r < 0)
+		return -errno;
+	return (size_t)r == n * sizeof(*map) ? 0 : -ENOENT;
 }
 
 int
