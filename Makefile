@@ -6,7 +6,7 @@ PREFIX = /usr/local
 # Rounds of `make soak`'s random tests, each with new seeds.
 ROUNDS = 1000
 
-.PHONY: all deps check demo bench soak install clean format lint
+.PHONY: all deps check demo bench bench-quick soak install clean format lint
 
 all: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -25,8 +25,10 @@ demo: all
 	@tools/deps.sh demo
 	@tools/demo.sh
 
-bench: all
-	@bench/run.sh
+# The comparison with the kernel's swap; -quick: a part of it, with floors.
+bench bench-quick: all
+	@tools/deps.sh bench
+	@bench/bench.py $(if $(filter %-quick,$@),--quick)
 
 soak: all
 	@tools/deps.sh check
