@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/ctx.h"
+#include "lib/follow.h"
 #include "lib/vma.h"
 
 /* Enough for the largest batch on the stack, many times over. */
@@ -213,122 +213,18 @@ await_release(struct uswap *u)
 	mtx_unlock(&u->call_lock);
 }
 
-/* ---- where the handlers run ----------------------------------------------- */
-
-/*
- * A hand-off to a thread on another CPU costs several times one on the same:
- * that CPU sleeps, and is woken by an interrupt which, under a hypervisor, is
- * an exit.  A handler per CPU does not help, for all of them are woken by each
- * fault.  So there is one, as long as one can do the work, and it runs where
- * the program does: now and then it looks on which CPU the thread is that
- * faulted.  Several, when asked for or on large machines, stay where they are.
- */
-#define FOLLOW_EVERY     32 /* faults; looking costs a few system calls */
-#define FOLLOW_AFTER     3 /* times seen elsewhere, before it moves */
-#define CPUS_PER_HANDLER 8
-
-static void
-pin_to(int cpu)
-{
-	cpu_set_t one;
-
-	if (cpu < 0 || cpu >= CPU_SETSIZE)
-		return;
-	CPU_ZERO(&one);
-	CPU_SET((size_t)cpu, &one);
-	(void)sched_setaffinity(0, sizeof(one), &one);
-}
-
-/* The index-th of the CPUs this thread may use. */
-static int
-nth_cpu(unsigned index)
-{
-	cpu_set_t may;
-	unsigned cpu;
-
-	if (sched_getaffinity(0, sizeof(may), &may) != 0)
-		return -1;
-	index %= US_MAX((unsigned)CPU_COUNT(&may), 1);
-	for (cpu = 0; cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &may) && index-- == 0)
-			return (int)cpu;
-	return -1;
-}
-
-unsigned
-ctx_default_handlers(void)
-{
-	cpu_set_t may;
-
-	if (sched_getaffinity(0, sizeof(may), &may) != 0)
-		return 1;
-	return US_MIN(
-	    howmany((unsigned)CPU_COUNT(&may), CPUS_PER_HANDLER), HANDLERS_MAX);
-}
-
-/*
- * The CPU a thread last ran on: field 39 of its stat, counted from the end of
- * the name, which may hold anything.  -1: the thread is gone.
- */
-static int
-cpu_of_thread(uint32_t tid)
-{
-	char path[64], text[1024];
-	const char *at;
-	ssize_t n;
-	int fd, field;
-
-	strf(path, sizeof(path), "/proc/self/task/%u/stat", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	n = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	at = strrchr(text, ')');
-	for (field = 2; at != NULL && field < 39; field++)
-		at = strchr(at + 1, ' ');
-	return at == NULL ? -1 : atoi(at);
-}
-
-/* The lone handler's: where it is, and where it saw the program. */
-struct follower {
-	uint64_t looked; /* at how many faults */
-	int here, there;
-	unsigned times; /* seen there, one after the other */
-};
-
-static void
-follow(struct follower *f, const struct handler *h)
-{
-	int cpu;
-
-	if (h->handled - f->looked < FOLLOW_EVERY || h->last_tid == 0)
-		return;
-	f->looked = h->handled;
-	cpu = cpu_of_thread(h->last_tid);
-	f->times = cpu == f->there ? f->times + 1 : 1;
-	f->there = cpu;
-	if (cpu == f->here || f->times < FOLLOW_AFTER)
-		return;
-	pin_to(cpu);
-	f->here = cpu;
-}
-
 void *
 ctx_handler_main(void *arg)
 {
 	struct ctx_thread *t = arg;
 	struct uswap *u = t->u;
 	struct handler *h = &u->handler[t->index];
-	struct follower f = {.here = nth_cpu(t->index), .there = -1};
+	struct follower f;
 	struct blkq *q;
 	int error;
 
 	pthread_setname_np(pthread_self(), "uswap-fault");
-	pin_to(f.here);
+	follower_init(&f, t->index);
 	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
 	if (error == 0)
 		error = handler_init(h, &u->pager, q);
@@ -337,7 +233,7 @@ ctx_handler_main(void *arg)
 		if (handler_step(h))
 			continue;
 		if (u->nhandlers == 1)
-			follow(&f, h);
+			follower_look(&f, h->handled, h->last_tid);
 		blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
 	}
 	await_release(u);

@@ -99,8 +99,6 @@ int ctx_start(struct uswap *, char *err, size_t errlen);
 const char *ctx_start_hint(int error);
 /* Nothing is managed any more.  Stops and frees everything. */
 void ctx_stop(struct uswap *);
-/* As many handlers as this machine is likely to need. */
-unsigned ctx_default_handlers(void);
 /* The clerk's body, and one for each other kind of thread. */
 void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
