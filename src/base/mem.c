@@ -19,14 +19,27 @@
 #include "base/base.h"
 #include "base/mem.h"
 
+/*
+ * The thread sanitizer must see memory come and go: else it takes what two
+ * owners did with one address, one after the other, for a race.
+ */
+#ifdef __SANITIZE_THREAD__
+#define raw_map(bytes, prot, flags) (long)mmap(NULL, bytes, prot, flags, -1, 0)
+#define raw_unmap(p, bytes)         munmap(p, bytes)
+#else
+#define raw_map(bytes, prot, flags)                                            \
+	syscall(SYS_mmap, NULL, bytes, prot, flags, -1, 0L)
+#define raw_unmap(p, bytes) syscall(SYS_munmap, p, bytes)
+#endif
+
 void *
 mem_map(size_t bytes)
 {
 	long rv;
 
 	KASSERT(bytes > 0, "mapping nothing");
-	rv = syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+	rv = raw_map(bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE);
 	return rv == -1 ? NULL : (void *)rv;
 }
 
@@ -36,7 +49,7 @@ mem_unmap(void *p, size_t bytes)
 	long rv;
 
 	KASSERT(((uintptr_t)p & PAGE_MASK) == 0, "unmapping %p", p);
-	rv = syscall(SYS_munmap, p, bytes);
+	rv = raw_unmap(p, bytes);
 	KASSERT(
 	    rv == 0, "munmap of %zu bytes at %p: errno %d", bytes, p, errno);
 }
