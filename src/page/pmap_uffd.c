@@ -95,6 +95,10 @@ uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 	(void)uffd_madvise(va, n, MADV_POPULATE_WRITE);
 }
 
+/*
+ * Not the C library's read: a program may have put its own in its place, and
+ * the number means another file in its table than in ours.
+ */
 static uint32_t
 uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 {
@@ -104,7 +108,8 @@ uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 	ssize_t r;
 
 	do
-		r = read(pm->fd, m, US_MIN(n, PMAP_FAULTS_MAX) * sizeof(m[0]));
+		r = syscall(SYS_read, pm->fd, m,
+		    US_MIN(n, PMAP_FAULTS_MAX) * sizeof(m[0]));
 	while (r < 0 && errno == EINTR);
 	for (size_t i = 0; r > 0 && i < (size_t)r / sizeof(m[0]); i++) {
 		uint64_t flags = m[i].arg.pagefault.flags;
