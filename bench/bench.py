@@ -49,8 +49,7 @@ def arguments():
 def choose(a):
     found = re.compile(a.rows, re.I).search
     names = {r.job for r in ROWS if found(r.label) or found(r.job)}
-    return [j for j in JOBS if j.name in names and (j.quick or not a.quick)
-            and (not j.app or j.what[0] in apps.APPS)]
+    return [j for j in JOBS if j.name in names and (j.quick or not a.quick)]
 
 
 class Bench:
@@ -65,7 +64,8 @@ class Bench:
         self.swap_size = max([j.mib for j in self.jobs] + [1024]) * 8 // 5 * MIB
         self.dir = None
         self.sides = {}
-        self.raw = {}
+        self.raw = {}           # job: side: [numbers of each round]
+        self.expected = {}      # job: what the program says
         self.failures = []
         self.begin = time.monotonic()
 
@@ -194,6 +194,7 @@ class Bench:
 
 def main():
     a = arguments()
+    os.environ["LC_ALL"] = "C"
     if a.list:
         for r in ROWS:
             print(f"{r.job:20} {r.label}")
