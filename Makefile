@@ -6,13 +6,17 @@ PREFIX = /usr/local
 # Rounds of `make soak`'s random tests, each with new seeds.
 ROUNDS = 1000
 
-.PHONY: all deps run-deps check demo bench soak install clean format lint
+.PHONY: all deps run-deps bench-deps check demo bench bench-quick soak install clean \
+    format lint
 
 all: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 deps:
 	@tools/deps.sh build
+
+bench-deps:
+	@tools/deps.sh bench
 
 $(BUILD)/build.ninja: | deps
 	@tools/setup.sh $(BUILD) --prefix=$(PREFIX)
@@ -28,8 +32,9 @@ run-deps:
 demo: run-deps all
 	@tools/demo.sh
 
-bench: run-deps all
-	@bench/run.sh
+# The comparison with the kernel's swap; -quick: a part of it, with floors.
+bench bench-quick: bench-deps all
+	@bench/bench.py $(if $(filter %-quick,$@),--quick)
 
 soak: all
 	@tools/deps.sh check

@@ -71,7 +71,7 @@ struct uswap_options {
 	 */
 	uint64_t ram;
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
-	/* Fault handler threads; 0: one for each CPU the caller may run on. */
+	/* Fault handler threads; 0: one for every 8 CPUs the caller may use. */
 	unsigned handlers;
 };
 #define USWAP_OPTIONS_INIT                                                     \

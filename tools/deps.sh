@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# deps.sh build|check|demo: makes sure that what is needed is there.  Installs
+# deps.sh build|check|demo|bench: makes sure that what is needed is there.  Installs
 # it as root; otherwise names the one command to type, and fails.
 #
 # It asks for the thing, not for the package, so that it agrees with systems
@@ -45,6 +45,18 @@ look() {
 		shared libjemalloc.so.2 libjemalloc2
 		program python3 python3
 		;;
+	bench)
+		shared libjemalloc.so.2 libjemalloc2
+		program python3 python3
+		/usr/bin/python3 -c 'import numpy' 2>/dev/null ||
+		    lack python3-numpy
+		program fio fio
+		program redis-server redis-server
+		program redis-benchmark redis-tools
+		program sqlite3 sqlite3
+		program mkswap util-linux
+		program swapon mount
+		;;
 	esac
 	missing=${missing# }
 }
@@ -75,6 +87,14 @@ if ! install >"$log" 2>&1; then
 	{ apt-get update -qq </dev/null && install; } >"$log" 2>&1 ||
 	    cat "$log" >&2
 fi
+
+# Debian starts what it installs; nobody asked for a service.
+case " $missing " in
+*' redis-server '*)
+	service redis-server stop
+	update-rc.d redis-server disable
+	;;
+esac >"$log" 2>&1
 
 look "${1:-build}"
 [ -n "$missing" ] || exit 0

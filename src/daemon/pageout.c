@@ -322,6 +322,7 @@ launder(struct pageout *po)
 			break;
 		}
 		po->io = io->next;
+		po->writing += io->n;
 		started++;
 		mtx_unlock(&pg->lock);
 		blkq_flush(po->q);
@@ -344,6 +345,7 @@ reap(struct pageout *po)
 		uint32_t n;
 
 		mtx_lock(&pg->lock);
+		po->writing -= io->n;
 		n = pager_put_done(pg, io, po->batch->loose);
 		pager_discard(pg, po->batch->loose, n);
 		mtx_unlock(&pg->lock);
@@ -357,7 +359,12 @@ reap(struct pageout *po)
 /* ---- the step ------------------------------------------------------------ */
 
 /*
- * How many pages must still be found, beyond those already on their way.
+ * How many pages must still be found, beyond those already on their way.  A
+ * batch at least: a page takes one system call alone and a two hundred and
+ * fiftieth part of one in company, and a program that takes pages as fast as
+ * they are freed would otherwise keep us just below the upper mark, page by
+ * page, for ever.
+ *
  * While swap space is full the budget itself is the mark: keeping pages free
  * would take from the program, again and again, the few that can still leave.
  */
@@ -368,17 +375,18 @@ shortage(struct pageout *po)
 	int64_t low = pg->grow ? 0 : (int64_t)pg->free_low;
 	int64_t high = pg->grow ? 0 : (int64_t)pg->free_high;
 	int64_t nfree = pager_free(pg);
-	int64_t writing = (int64_t)blkq_inflight(po->q) * CLUSTER_MAX;
+	int64_t batch = pg->grow ? 1 : US_MIN((int64_t)CLUSTER_MAX, low);
+	int64_t want = high - nfree - po->writing;
 
 	if (nfree < low)
 		po->working = true;
 	if (nfree >= high)
 		po->working = false;
-	if (pg->space.avail > SWSPACE_HIWAT)
+	if (pg->space.avail > swspace_hiwat(&pg->space))
 		po->said_full = false;
 	if (po->force)
 		return CLUSTER_MAX;
-	return po->working ? US_MAX(high - nfree - writing, 0) : 0;
+	return po->working && want > 0 ? US_MAX(want, batch) : 0;
 }
 
 /*

@@ -26,6 +26,7 @@ struct pageout {
 	struct pgio *io; /* free requests */
 	struct pgio *all;
 	struct batch *batch; /* pages being worked on */
+	uint32_t writing; /* pages in writes in flight */
 	bool working; /* between the water marks */
 	bool force; /* see pageout_range */
 	/* Called once, without the lock, before the first page leaves. */

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/ctx.h"
+#include "lib/follow.h"
 #include "lib/vma.h"
 
 /* Enough for the largest batch on the stack, many times over. */
@@ -212,43 +213,29 @@ await_release(struct uswap *u)
 	mtx_unlock(&u->call_lock);
 }
 
-/* The index-th of the CPUs this thread may use; a hand-off to a thread on
- * another CPU costs several times one on the same. */
-static void
-pin(unsigned index)
-{
-	cpu_set_t may, one;
-	unsigned n, cpu;
-
-	if (sched_getaffinity(0, sizeof(may), &may) != 0)
-		return;
-	n = (unsigned)CPU_COUNT(&may);
-	for (cpu = 0, index %= US_MAX(n, 1); cpu < CPU_SETSIZE; cpu++)
-		if (CPU_ISSET(cpu, &may) && index-- == 0)
-			break;
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	(void)sched_setaffinity(0, sizeof(one), &one);
-}
-
 void *
 ctx_handler_main(void *arg)
 {
 	struct ctx_thread *t = arg;
 	struct uswap *u = t->u;
 	struct handler *h = &u->handler[t->index];
+	struct follower f;
 	struct blkq *q;
 	int error;
 
 	pthread_setname_np(pthread_self(), "uswap-fault");
-	pin(t->index);
+	follower_init(&f, t->index);
 	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
 	if (error == 0)
 		error = handler_init(h, &u->pager, q);
 	report_ready(u, error);
-	while (error == 0 && !atomic_load(&u->stop))
-		if (!handler_step(h))
-			blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
+	while (error == 0 && !atomic_load(&u->stop)) {
+		if (handler_step(h))
+			continue;
+		if (u->nhandlers == 1)
+			follower_look(&f, h->handled, h->last_tid);
+		blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
+	}
 	await_release(u);
 	if (error == 0)
 		handler_destroy(h);

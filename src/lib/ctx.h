@@ -4,7 +4,7 @@
  *
  * The threads
  *	clerk	  owns the pager's file descriptors and does what callers ask
- *	handlers  answer faults, one for each CPU
+ *	handlers  answer faults, one for every eight CPUs
  *	pageout	  makes free pages
  *
  * All of them share a file table that is not the program's: the clerk leaves

@@ -3,7 +3,6 @@
  * The public calls: check the arguments, hand over to the clerk.
  */
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,22 +12,13 @@
 #include "daemon/policy.h"
 #include "lib/config.h"
 #include "lib/ctx.h"
+#include "lib/follow.h"
 #include "lib/report.h"
 
 /* The longest region: what a page index can count. */
 #define LENGTH_MAX ((size_t)PINDEX_MAX << PAGE_SHIFT)
 
 /* ---- opening and closing ------------------------------------------------- */
-
-static unsigned
-default_handlers(void)
-{
-	cpu_set_t may;
-
-	if (sched_getaffinity(0, sizeof(may), &may) != 0)
-		return 1;
-	return US_MIN((unsigned)CPU_COUNT(&may), HANDLERS_MAX);
-}
 
 static int
 check_options(const struct uswap_options *opt)
@@ -74,7 +64,7 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	u->ram_pages = atop(o.ram != 0 ? o.ram : config_default_ram());
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
-	u->nhandlers = o.handlers != 0 ? o.handlers : default_handlers();
+	u->nhandlers = o.handlers != 0 ? o.handlers : follower_handlers();
 	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
 	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
 	error = ctx_start(u, err, sizeof(err));
