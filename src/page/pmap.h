@@ -68,6 +68,7 @@ enum {
 	PMAP_NO_MOVE = 1, /* UFFDIO_MOVE, Linux 6.8 */
 	PMAP_NO_POISON = 2, /* UFFDIO_POISON, Linux 6.6 */
 	PMAP_NO_PAGEMAP = 4, /* /proc/self/pagemap: /proc may not be mounted */
+	PMAP_NO_VECTOR = 8, /* process_madvise of ourselves, Linux 6.13 */
 };
 
 /*

@@ -260,7 +260,8 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	if (error == 0)
 		error = open_frames(u, n_frames);
 	if (error == 0) {
-		open_pidfd(u);
+		if ((without & PMAP_NO_VECTOR) == 0)
+			open_pidfd(u);
 		*ret = &u->pm;
 		return 0;
 	}

@@ -25,7 +25,8 @@ static const struct way {
 } ways[] = {
     {"as the kernel has it", 0},
     {"without MOVE", PMAP_NO_MOVE},
-    {"as of old", PMAP_NO_MOVE | PMAP_NO_POISON | PMAP_NO_PAGEMAP},
+    {"as of old",
+	PMAP_NO_MOVE | PMAP_NO_POISON | PMAP_NO_PAGEMAP | PMAP_NO_VECTOR},
 };
 
 static inline void

@@ -169,6 +169,43 @@ test_remove(void **state)
 	region_end(p, PAGES);
 }
 
+/* Any number of runs at once; the other frames keep what they hold. */
+static void
+test_discard(void **state)
+{
+	static const struct {
+		uint32_t first, n;
+	} runs[] = {{0, 1}, {2, 1}, {10, 64}, {100, 100}, {299, 1}};
+	struct iovec v[nitems(runs)];
+	bool given[PAGES] = {false};
+	char *p = full(PAGES);
+
+	(void)state;
+	takes_out(p, PAGES);
+	for (uint32_t k = 0; k < nitems(runs); k++) {
+		v[k] = (struct iovec){frame(runs[k].first), ptoa(runs[k].n)};
+		for (uint32_t i = 0; i < runs[k].n; i++)
+			given[runs[k].first + i] = true;
+	}
+	pmap_discard(pm, v, nitems(runs));
+	for (uint32_t i = 0; i < PAGES; i++) {
+		int error = 0;
+
+		if (!given[i]) {
+			assert_true(holds(frame(i), i, 1));
+			continue;
+		}
+		/* It takes another page. */
+		assert_int_equal(
+		    pmap_enter(pm, at(p, i), buffer + ptoa(i), 1), 0);
+		assert_int_equal(
+		    pmap_remove(pm, at(p, i), frame(i), 1, &error), 1);
+		assert_true(holds(frame(i), i, 1));
+	}
+	discard(frame(0), PAGES);
+	region_end(p, PAGES);
+}
+
 /* It ends at the first page that is not there, wherever that is. */
 static void
 test_remove_some(void **state)
@@ -330,25 +367,31 @@ test_fault_in_kernel(void **state)
 static void
 test_fault_many(void **state)
 {
-	enum { N = 16 };
+	enum { N = PMAP_FAULTS_MAX };
 	char *p = region(N);
 	struct toucher t[N];
-	struct pmap_fault f;
-	uint32_t seen = 0;
+	struct pmap_fault f[N + 1];
+	uint32_t seen = 0, most = 0;
 
 	(void)state;
 	fill(N, 1);
 	for (uint32_t i = 0; i < N; i++)
 		touch_start(&t[i], p + ptoa(i), i % 2 != 0, 'x');
-	for (uint32_t i = 0; i < N; i++) {
-		uint32_t which;
+	for (uint32_t told = 0, got; told < N; told += got) {
+		assert_true(fault_waits(&f[0]));
+		got = 1 + pmap_next_faults(pm, f + 1, N);
+		most = US_MAX(most, got);
+		for (uint32_t i = 0; i < got; i++) {
+			uint32_t which = (uint32_t)atop(f[i].va - at(p, 0));
 
-		assert_true(fault_waits(&f));
-		which = (uint32_t)atop(f.va - at(p, 0));
-		assert_true(which < N && (seen & 1u << which) == 0);
-		assert_int_equal(f.write, which % 2);
-		seen |= 1u << which;
+			assert_true(which < N && (seen & 1u << which) == 0);
+			assert_int_equal(f[i].write, which % 2);
+			assert_false(f[i].protect);
+			seen |= 1u << which;
+		}
+		usleep(20000); /* so that several are waiting */
 	}
+	assert_true(most > 1);
 	assert_true(no_fault());
 	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, N), 0);
 	for (uint32_t i = 0; i < N; i++) {
@@ -580,6 +623,7 @@ main(void)
 	    cmocka_unit_test(test_enter),
 	    cmocka_unit_test(test_zero),
 	    cmocka_unit_test(test_remove),
+	    cmocka_unit_test(test_discard),
 	    cmocka_unit_test(test_remove_some),
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_unmanage),
