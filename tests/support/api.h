@@ -196,6 +196,19 @@ api_begin(void)
 		exit(1);
 }
 
+/* Runs a group of tests in every way; how many failed. */
+#define api_run(tests)                                                         \
+	({                                                                     \
+		int api_failed = 0;                                            \
+		for (size_t i = 0; i < sizeof(api_ways) / sizeof(api_ways[0]); \
+		     i++) {                                                    \
+			api_flags = api_ways[i].flags;                         \
+			api_failed += cmocka_run_group_tests_name(             \
+			    api_ways[i].name, tests, NULL, NULL);              \
+		}                                                              \
+		api_failed;                                                    \
+	})
+
 static inline int
 api_end(int failed)
 {

@@ -426,13 +426,7 @@ main(void)
 	    cmocka_unit_test(test_wire),
 	    cmocka_unit_test(test_wire_limits),
 	};
-	int failed = 0;
 
 	api_begin();
-	for (size_t i = 0; i < sizeof(api_ways) / sizeof(api_ways[0]); i++) {
-		api_flags = api_ways[i].flags;
-		failed += cmocka_run_group_tests_name(
-		    api_ways[i].name, tests, NULL, NULL);
-	}
-	return api_end(failed);
+	return api_end(api_run(tests));
 }

@@ -414,13 +414,7 @@ main(void)
 	    cmocka_unit_test(test_changed_partly),
 	    cmocka_unit_test(test_cut_off),
 	};
-	int failed = 0;
 
 	api_begin();
-	for (unsigned i = 0; i < nitems(api_ways); i++) {
-		api_flags = api_ways[i].flags;
-		failed += cmocka_run_group_tests_name(
-		    api_ways[i].name, tests, NULL, NULL);
-	}
-	return api_end(failed);
+	return api_end(api_run(tests));
 }
