@@ -263,17 +263,14 @@ io_put(struct handler *h, struct pgio *io)
 	h->io = io;
 }
 
-/* Forgets pages read ahead, oldest first: they cost nothing to read again. */
+/* Forgets pages read ahead, oldest first. */
 static void
 drop_ahead(struct pager *pg, uint32_t n)
 {
 	struct page *p;
 
-	while (n-- > 0 && (p = pageq_first(&pg->pages, PQ_AHEAD)) != NULL) {
-		page_dequeue(&pg->pages, p);
-		pager_busy(pg, p);
-		(void)pager_page_gone(pg, p, SLOT_NONE);
-	}
+	while (n-- > 0 && (p = pageq_first(&pg->pages, PQ_AHEAD)) != NULL)
+		pager_ahead_gone(pg, p);
 }
 
 /*

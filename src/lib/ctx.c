@@ -258,11 +258,8 @@ make_ready(struct pager *pg, struct object *o, pindex_t i, pindex_t end)
 			pager_sleep(pg);
 			continue; /* it may be gone */
 		}
-		if (p != NULL && p->queue == PQ_AHEAD) {
-			page_dequeue(&pg->pages, p);
-			pager_busy(pg, p);
-			(void)pager_page_gone(pg, p, SLOT_NONE);
-		}
+		if (p != NULL && p->queue == PQ_AHEAD)
+			pager_ahead_gone(pg, p);
 		i++;
 	}
 }

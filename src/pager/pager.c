@@ -125,6 +125,15 @@ pager_page_gone(struct pager *pg, struct page *p, uint32_t slot)
 }
 
 void
+pager_ahead_gone(struct pager *pg, struct page *p)
+{
+	KASSERT(p->queue == PQ_AHEAD, "the page was asked for");
+	page_dequeue(&pg->pages, p);
+	pager_busy(pg, p);
+	(void)pager_page_gone(pg, p, SLOT_NONE);
+}
+
+void
 pager_busy(struct pager *pg, struct page *p)
 {
 	KASSERT((p->flags & PG_BUSY) == 0, "page is busy already");

@@ -135,6 +135,9 @@ struct page *pager_page_adopt(struct pager *, struct object *, pindex_t);
  */
 uint32_t pager_page_gone(struct pager *, struct page *, uint32_t slot);
 
+/* Ends a page of the ahead queue: it costs nothing to read again. */
+void pager_ahead_gone(struct pager *, struct page *);
+
 void pager_busy(struct pager *, struct page *);
 /* Waiting faults try again, waiting calls look again. */
 void pager_unbusy(struct pager *, struct page *);
