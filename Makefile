@@ -6,8 +6,8 @@ PREFIX = /usr/local
 # Rounds of `make soak`'s random tests, each with new seeds.
 ROUNDS = 1000
 
-.PHONY: all deps run-deps bench-deps check demo bench bench-quick soak install clean \
-    format lint
+.PHONY: all deps run-deps bench-deps check demo bench bench-quick soak \
+    install clean format lint
 
 all: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)

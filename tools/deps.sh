@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# deps.sh build|check|demo|bench: makes sure that what is needed is there.  Installs
-# it as root; otherwise names the one command to type, and fails.
+# deps.sh build|check|demo|bench: makes sure that what is needed is there.
+# Installs it as root; otherwise names the one command to type, and fails.
 #
 # It asks for the thing, not for the package, so that it agrees with systems
 # that have it from elsewhere, and is quick enough to run before every build.

@@ -45,8 +45,7 @@ struct uffdio_move {
 /*
  * Opens a descriptor on which UFFDIO_API has been agreed, close-on-exec and
  * non-blocking.  *ret_features: which of MOVE, POISON and
- * THREAD_ID the kernel has.
- * Returns the descriptor or -errno; err holds a sentence then.
+ * THREAD_ID the kernel has.  Returns the descriptor or -errno; err holds a sentence then.
  */
 int uffd_open(uint64_t *ret_features, char *err, size_t errlen);
 

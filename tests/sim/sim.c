@@ -128,8 +128,9 @@ preempt(void)
 
 		if (t->pending || !s->draining)
 			(void)sim_thread(s, t);
-	} else
+	} else {
 		(void)sim_step(s, sim_below(s, SIM_ACTORS));
+	}
 }
 
 static void
