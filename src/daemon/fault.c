@@ -655,9 +655,6 @@ handler_step(struct handler *h)
 		h->answered = 0;
 		h->taken =
 		    pmap_next_faults(h->pg->pmap, h->fault, PMAP_FAULTS_MAX);
-		h->handled += h->taken;
-		if (h->taken > 0)
-			h->last_tid = h->fault[h->taken - 1].tid;
 	}
 	answer_all(h);
 	return h->answered == PMAP_FAULTS_MAX;

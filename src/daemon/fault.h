@@ -22,8 +22,6 @@ struct handler {
 	struct pgio *all; /* HANDLER_IO of them */
 	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken from the pmap ... */
 	uint32_t taken, answered; /* ... so many, of which the first done */
-	uint64_t handled; /* faults, since the start ... */
-	uint32_t last_tid; /* ... and the thread of the last */
 	uint64_t waiting_since;
 	_Atomic bool waiting; /* the next one could not have a page so far */
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -9,11 +10,12 @@
 
 #include "base/log.h"
 #include "lib/config.h"
+#include "lib/ctx.h"
 
 /* "tmp" without a size: eight times the budget, or what half the disk gives. */
 #define TMP_FACTOR 8
 
-/* ---- memory -------------------------------------------------------------- */
+/* ---- memory and handlers ------------------------------------------------ */
 
 /* The number after `key` in a small text file; 0 if it is not there. */
 static uint64_t
@@ -48,6 +50,22 @@ config_default_ram(void)
 	if (v1 != 0)
 		ram = US_MIN(ram, v1);
 	return ram / 2 & ~PAGE_MASK;
+}
+
+/*
+ * All handlers are woken by each fault, so one that is not needed costs.  One
+ * takes all waiting faults at once, and waits for none of their reads.
+ */
+unsigned
+config_default_handlers(void)
+{
+	cpu_set_t may;
+	unsigned cpus;
+
+	if (sched_getaffinity(0, sizeof(may), &may) != 0)
+		return 1;
+	cpus = US_MAX((unsigned)CPU_COUNT(&may), 1);
+	return US_MIN(howmany(cpus, CPUS_PER_HANDLER), HANDLERS_MAX);
 }
 
 /* ---- temporary swap files ------------------------------------------------ */

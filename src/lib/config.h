@@ -23,4 +23,7 @@ int config_check_spec(
 /* Half of the memory that is available now, in bytes. */
 uint64_t config_default_ram(void);
 
+/* Fault handlers for the CPUs the caller may use, 1 to HANDLERS_MAX. */
+unsigned config_default_handlers(void);
+
 #endif

@@ -14,7 +14,6 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/ctx.h"
-#include "lib/follow.h"
 #include "lib/vma.h"
 
 /* Enough for the largest batch on the stack, many times over. */
@@ -219,12 +218,10 @@ ctx_handler_main(void *arg)
 	struct ctx_thread *t = arg;
 	struct uswap *u = t->u;
 	struct handler *h = &u->handler[t->index];
-	struct follower f;
 	struct blkq *q;
 	int error;
 
 	pthread_setname_np(pthread_self(), "uswap-fault");
-	follower_init(&f, t->index);
 	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
 	if (error == 0)
 		error = handler_init(h, &u->pager, q);
@@ -232,8 +229,6 @@ ctx_handler_main(void *arg)
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (handler_step(h))
 			continue;
-		if (u->nhandlers == 1)
-			follower_look(&f, h->handled, h->last_tid);
 		blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
 	}
 	await_release(u);

@@ -28,7 +28,9 @@
 #include "pager/pager.h"
 #include "uswap.h"
 
-#define HANDLERS_MAX 16
+/* One for so many CPUs, if the caller does not say. */
+#define CPUS_PER_HANDLER 8
+#define HANDLERS_MAX     16
 /* Pages whose residency one call can tell. */
 #define CALL_VEC 4096
 

@@ -12,7 +12,6 @@
 #include "daemon/policy.h"
 #include "lib/config.h"
 #include "lib/ctx.h"
-#include "lib/follow.h"
 #include "lib/report.h"
 
 /* The longest region: what a page index can count. */
@@ -64,7 +63,7 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	u->ram_pages = atop(o.ram != 0 ? o.ram : config_default_ram());
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
-	u->nhandlers = o.handlers != 0 ? o.handlers : follower_handlers();
+	u->nhandlers = o.handlers != 0 ? o.handlers : config_default_handlers();
 	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
 	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
 	error = ctx_start(u, err, sizeof(err));

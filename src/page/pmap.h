@@ -30,7 +30,6 @@ struct pmap_fault {
 	uintptr_t va; /* page-aligned */
 	bool write; /* the access was a write */
 	bool protect; /* the page is there, but write-protected */
-	uint32_t tid; /* the thread that faulted, 0: not known */
 };
 
 /* Faults taken at once. */

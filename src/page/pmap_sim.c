@@ -322,7 +322,6 @@ sim_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 			continue;
 		kind = s->page[i].unread & (uint8_t)-s->page[i].unread;
 		s->page[i].unread &= (uint8_t)~kind;
-		f[got].tid = 0;
 		f[got].va = SIMPMAP_BASE + ptoa(i);
 		f[got].write = kind != WAIT_READ;
 		f[got++].protect = kind == WAIT_PROTECT;

@@ -102,7 +102,6 @@ uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 static uint32_t
 uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 {
-	const struct uffdpmap *u = uffdpmap(pm);
 	struct uffd_msg m[PMAP_FAULTS_MAX];
 	uint32_t got = 0;
 	ssize_t r;
@@ -116,7 +115,6 @@ uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 
 		if (m[i].event != UFFD_EVENT_PAGEFAULT)
 			continue;
-		f[got].tid = u->tids ? m[i].arg.pagefault.feat.ptid : 0;
 		f[got].va = trunc_page((uintptr_t)m[i].arg.pagefault.address);
 		f[got].protect = (flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
 		f[got].write =
@@ -239,7 +237,6 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 		uffd_close(&u->pm);
 		return error;
 	}
-	u->tids = (features & UFFD_FEATURE_THREAD_ID) != 0;
 	u->move = (features & UFFD_FEATURE_MOVE) != 0 &&
 		  (without & PMAP_NO_MOVE) == 0;
 	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&

@@ -44,8 +44,8 @@ struct uffdio_move {
 
 /*
  * Opens a descriptor on which UFFDIO_API has been agreed, close-on-exec and
- * non-blocking.  *ret_features: which of MOVE, POISON and
- * THREAD_ID the kernel has.  Returns the descriptor or -errno; err holds a sentence then.
+ * non-blocking.  *ret_features: which of MOVE and POISON the kernel has.
+ * Returns the descriptor or -errno; err holds a sentence then.
  */
 int uffd_open(uint64_t *ret_features, char *err, size_t errlen);
 
@@ -53,7 +53,6 @@ int uffd_open(uint64_t *ret_features, char *err, size_t errlen);
 struct uffdpmap {
 	struct pmap pm; /* pm.fd is the userfaultfd */
 	bool move; /* remove moves; else it copies */
-	bool tids; /* faults say which thread */
 	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
 	int pagemap_fd; /* /proc/self/pagemap, -1: mincore has to do */
 	int poison_fd; /* an empty file, -1 if not needed */
