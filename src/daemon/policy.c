@@ -3,11 +3,15 @@
 #include "pager/pager.h"
 
 /*
- * Buffers: a thirty-second part, 1 to 16 MiB: room for a few streams of
+ * What is kept for buffers and kept free holds no data, and every page less
+ * there is a page fewer to read.
+ *
+ * Buffers: a sixty-fourth part, 1 to 16 MiB: room for a few streams of
  * 1 MiB windows, and for one window at the least budget.
  *
  * Low has to cover what the program takes while the page-out thread wakes and
- * its first write ends, about a millisecond: 300 pages at a GiB a second.
+ * its first write ends, a few milliseconds: 3 MiB at a GiB a second, more where
+ * there is more memory and so, probably, a faster disk and more threads.
  *
  * The inactive queue is what tells used pages from unused ones: a page that is
  * touched there goes back to the active queue.  Every such touch costs a fault
@@ -20,10 +24,11 @@ policy_divide(uint32_t ram_pages, struct pager_params *p)
 {
 	KASSERT(ram_pages >= RAM_PAGES_MIN && ram_pages <= RAM_PAGES_MAX,
 	    "budget of %u pages", ram_pages);
-	p->buffers = US_MIN(US_MAX(ram_pages / 32, CLUSTER_MAX), 4096);
+	p->buffers = US_MIN(US_MAX(ram_pages / 64, CLUSTER_MAX), 4096);
 	p->budget = ram_pages - p->buffers;
 	p->frames = ram_pages * 2;
-	p->free_low = US_MIN(US_MAX(p->budget / 64, 64), 8192);
+	p->free_low = US_MIN(US_MAX(p->budget / 64, 64), 768);
+	p->free_low = US_MIN(US_MAX(p->free_low, p->budget / 256), 8192);
 	p->free_high = p->free_low * 2;
 	p->inactive_goal = p->budget / 16;
 }
