@@ -31,6 +31,15 @@
  */
 #define ZERO_WINDOW_MAX 64
 
+/*
+ * Of a run, so many pages are entered first, which wakes the program.  While it
+ * reads them the others follow, and faster than it can read.
+ */
+#define RUN_HEAD 16
+
+/* From this window on, faults one after the other are taken for a stream. */
+#define STREAM_RUN 8
+
 enum answer { ANSWERED, WAIT };
 
 /* ---- busy runs ----------------------------------------------------------- */
@@ -40,6 +49,7 @@ struct run {
 	struct object *o;
 	pindex_t first;
 	uint32_t n;
+	enum page_queue queue; /* where its pages go, once they are active */
 	struct page *page[CLUSTER_MAX];
 	bool vanished[CLUSTER_MAX]; /* its range is not ours any more */
 };
@@ -91,7 +101,7 @@ run_entered(struct pager *pg, struct run *r)
 		p->flags &= (uint8_t)~PG_AHEAD;
 		pager_unbusy(pg, p);
 		if (p->wired == 0)
-			page_enqueue(&pg->pages, p, PQ_ACTIVE);
+			page_enqueue(&pg->pages, p, r->queue);
 	}
 }
 
@@ -114,7 +124,8 @@ run_enter(struct handler *h, struct run *r)
 
 		for (k = 1; i + k < r->n; k++)
 			if (r->page[i + k]->frame != frame + k ||
-			    frame + k == pg->frames.n_out)
+			    frame + k == pg->frames.n_out ||
+			    (i == 0 && k == RUN_HEAD))
 				break;
 		if (pmap_enter(pg->pmap, va, src, k) == 0)
 			continue;
@@ -175,7 +186,7 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	uint32_t want =
 	    policy_window(US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
-	struct run r = {.o = o, .first = i};
+	struct run r = {.o = o, .first = i, .queue = PQ_ACTIVE};
 
 	while (i + r.n < end && is_untouched(pg, o, i + r.n)) {
 		struct page *p = pager_page_new(pg, o, i + r.n);
@@ -213,8 +224,11 @@ static void
 fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 {
 	uintptr_t va = pager_va(pg, p);
-	struct run r = {
-	    .o = pager_object(pg, p), .first = p->pindex, .n = 1, .page = {p}};
+	struct run r = {.o = pager_object(pg, p),
+	    .first = p->pindex,
+	    .n = 1,
+	    .queue = PQ_ACTIVE,
+	    .page = {p}};
 	int error = 0;
 
 	mtx_unlock(&pg->lock);
@@ -343,7 +357,7 @@ fault_disk(struct handler *h, struct object *o, pindex_t i)
 	/* Going down, fewer than asked for do not reach the page itself. */
 	if (first + n <= i)
 		return WAIT;
-	if (!down && s->window >= 8)
+	if (!down && s->window >= STREAM_RUN)
 		read_ahead(h, o, first + n, s->window);
 	return ANSWERED;
 }
@@ -408,7 +422,7 @@ stream_goes_on(struct handler *h, struct run *r)
 	struct stream *s = stream_find(r->o, r->first, &down);
 
 	stream_given(s, r->first, r->n);
-	read_ahead(h, r->o, r->first + r->n, US_MAX(s->window, 8));
+	read_ahead(h, r->o, r->first + r->n, US_MAX(s->window, STREAM_RUN));
 }
 
 static void
@@ -432,9 +446,11 @@ static void
 read_done(struct handler *h, struct pgio *io)
 {
 	struct pager *pg = h->pg;
-	struct run r = {.o = io->object};
+	struct run r = {.o = io->object, .queue = PQ_ACTIVE};
 	bool wanted = !io->ahead;
 
+	if (io->ahead || io->n >= STREAM_RUN)
+		r.queue = PQ_STREAM;
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
 	for (uint32_t i = 0; i < io->n; i++)
@@ -479,17 +495,22 @@ same_kind(
  * A soft fault.  In a stream, its neighbours that lie in the same queue come
  * along; a single touch says nothing about neighbours.  Releases the lock.
  */
-static void
+static enum answer
 fault_soft(struct handler *h, struct object *o, struct page *p)
 {
 	struct pager *pg = h->pg;
 	bool down, ahead = p->queue == PQ_AHEAD;
-	struct stream *s = stream_find(o, p->pindex, &down);
-	uint32_t want = ahead && s->window < 8 ? 8 : s->window;
+	uint32_t want, copies;
+	struct stream *s;
 	uint8_t queue = p->queue;
-	struct run r = {.o = o};
+	struct run r = {.o = o, .queue = ahead ? PQ_STREAM : PQ_ACTIVE};
 	pindex_t end = mapped_end(pg, o, p->pindex);
 
+	if (!ahead && pager_free(pg) <= 0 && !pg->grow)
+		return WAIT;
+	s = stream_find(o, p->pindex, &down);
+	want = ahead ? US_MAX(s->window, STREAM_RUN)
+		     : policy_window(s->window, pager_free(pg));
 	for (pindex_t i = p->pindex; i < end && r.n < want; i++) {
 		struct page *next =
 		    i == p->pindex ? p : same_kind(pg, o, i, queue);
@@ -504,13 +525,18 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	stream_given(s, r.first, r.n);
 	pg->ctr.faults_soft++;
 	if (ahead)
-		read_ahead(h, o, r.first + r.n, US_MAX(s->window, 8));
+		read_ahead(h, o, r.first + r.n, US_MAX(s->window, STREAM_RUN));
+	copies = ahead ? 0 : r.n; /* read buffers are paid for */
+	if (!pager_copies_begin(pg, copies))
+		KASSERT(false, "%u pages were free", copies);
 	run_enter(h, &r);
+	pager_copies_end(pg, copies);
 	run_entered(pg, &r);
+	return ANSWERED;
 }
 
 /* Releases the lock. */
-static void
+static enum answer
 fault_page(struct handler *h, struct object *o, struct page *p,
     const struct pmap_fault *f)
 {
@@ -518,16 +544,15 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 
 	if (p->flags & PG_BUSY) {
 		p->flags |= PG_WANTED;
-		return;
+		return ANSWERED;
 	}
-	if (p->state != PS_ACTIVE) {
-		fault_soft(h, o, p);
-		return;
-	}
+	if (p->state != PS_ACTIVE)
+		return fault_soft(h, o, p);
 	if (p->queue != PQ_NONE)
 		page_dequeue(&pg->pages, p);
 	pager_busy(pg, p);
 	fault_present(pg, p, f);
+	return ANSWERED;
 }
 
 /* ---- one fault ----------------------------------------------------------- */
@@ -549,10 +574,8 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	o = e->object;
 	i = (pindex_t)atop(f->va - o->base);
 	slot = object_slot(&pg->objects, o, i);
-	if (slot_is_page(slot)) {
-		fault_page(h, o, page_of(&pg->pages, slot), f);
-		return ANSWERED;
-	}
+	if (slot_is_page(slot))
+		return fault_page(h, o, page_of(&pg->pages, slot), f);
 	if (slot == SLOT_LOST) {
 		(void)pmap_poison(pg->pmap, f->va);
 		return ANSWERED;

@@ -10,6 +10,7 @@ struct batch {
 	uint32_t n;
 	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
 	uint32_t frame[CLUSTER_MAX]; /* deactivate: where each goes */
+	struct iovec run[CLUSTER_MAX]; /* of frames */
 	uint8_t fate[CLUSTER_MAX];
 	uint64_t tag[CLUSTER_MAX];
 	bool has_block[CLUSTER_MAX];
@@ -27,7 +28,8 @@ pageout_init(struct pageout *po, struct pager *pg, struct blkq *q)
 	*po = (struct pageout){.pg = pg, .q = q};
 	po->all = mem_map(PAGEOUT_IO * sizeof(struct pgio));
 	po->batch = mem_map(sizeof(struct batch));
-	if (po->all == NULL || po->batch == NULL)
+	po->copy = mem_map(ptoa(CLUSTER_MAX));
+	if (po->all == NULL || po->batch == NULL || po->copy == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < PAGEOUT_IO; i++) {
 		po->all[i].next = po->io;
@@ -42,6 +44,7 @@ pageout_destroy(struct pageout *po)
 	blkq_destroy(po->q);
 	mem_unmap(po->all, PAGEOUT_IO * sizeof(struct pgio));
 	mem_unmap(po->batch, sizeof(struct batch));
+	mem_unmap(po->copy, ptoa(CLUSTER_MAX));
 }
 
 /* ---- deactivate: out of the program -------------------------------------- */
@@ -184,15 +187,39 @@ batch_deactivate(struct pageout *po)
 	return gone;
 }
 
+/*
+ * Which queue's oldest pages leave: see STREAM_TURNS.  The last pages of
+ * streams stay, for they may have been entered and not been read so far.
+ */
+static enum page_queue
+victims(struct pageout *po, uint32_t want)
+{
+	struct pager *pg = po->pg;
+	struct page *p;
+
+	if (pg->pages.q[PQ_ACTIVE].count == 0)
+		return PQ_STREAM;
+	if (pg->pages.q[PQ_STREAM].count <= pg->inactive_goal)
+		return PQ_ACTIVE;
+	if (po->turn++ % STREAM_TURNS != 0)
+		return PQ_STREAM;
+	while (want-- > 0 && (p = pageq_first(&pg->pages, PQ_STREAM)) != NULL) {
+		page_dequeue(&pg->pages, p);
+		page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	}
+	return PQ_ACTIVE;
+}
+
 static uint32_t
 deactivate(struct pageout *po, uint32_t want)
 {
 	struct pager *pg = po->pg;
-	struct page *p = pageq_first(&pg->pages, PQ_ACTIVE), *next;
+	struct page *p, *next;
 	uint32_t looked = 0;
 
 	po->batch->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
+	p = pageq_first(&pg->pages, victims(po, want));
 	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
 	     p = next, looked++) {
 		next = pageq_next(&pg->pages, p);
@@ -204,14 +231,31 @@ deactivate(struct pageout *po, uint32_t want)
 
 /* ---- clean: what need not be written ------------------------------------- */
 
+/* Fetches the contents of all pages.  The lock is not held. */
+static void
+batch_look(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0, k; i < b->n; i += k) {
+		for (k = 1; i + k < b->n && b->frame[i + k] == b->frame[i] + k;)
+			k++;
+		b->run[n++] = (struct iovec){
+		    frame_addr(&po->pg->frames, b->frame[i]), ptoa(k)};
+	}
+	pmap_look(po->pg->pmap, b->run, n, po->copy);
+}
+
 /* The lock is not held.  Compares contents with what swap space has. */
 static void
 batch_classify(struct pageout *po)
 {
 	struct batch *b = po->batch;
 
+	batch_look(po);
 	for (uint32_t i = 0; i < b->n; i++) {
-		const void *data = frame_addr(&po->pg->frames, b->frame[i]);
+		const void *data = po->copy + ptoa(i);
 
 		if (pager_page_is_zero(data))
 			b->fate[i] = ZERO;
@@ -326,7 +370,7 @@ launder(struct pageout *po)
 		started++;
 		mtx_unlock(&pg->lock);
 		blkq_flush(po->q);
-		pager_put_tags(pg, io);
+		pager_put_tags(pg, io, po->copy);
 		mtx_lock(&pg->lock);
 	}
 	return started;
@@ -461,7 +505,7 @@ pageout_range(
 		if (!slot_is_page(slot))
 			continue;
 		p = page_of(&pg->pages, slot);
-		if (p->state == PS_ACTIVE && p->queue == PQ_ACTIVE &&
+		if (p->state == PS_ACTIVE && p->queue != PQ_NONE &&
 		    (p->flags & PG_WRITING) == 0)
 			batch_add(po, p);
 	}

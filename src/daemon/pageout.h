@@ -10,6 +10,9 @@
  * are free_high.  The oldest active pages are taken out of the program, and
  * so become soft faults if they are used; those that are not have their
  * contents compared with what swap space holds, and are dropped or written.
+ *
+ * What a stream has read and left behind goes before what is older: see
+ * STREAM_TURNS.
  */
 #ifndef USWAP_PAGEOUT_H
 #define USWAP_PAGEOUT_H
@@ -19,6 +22,16 @@
 /* Writes in flight at once, of up to 1 MiB each. */
 #define PAGEOUT_IO 8
 
+/*
+ * A program that reads more memory than it has in order, over and over, finds
+ * nothing of it if the oldest pages leave first, and a scan flushes what other
+ * threads use.  So pages that a stream has left behind leave first, but once
+ * in so many batches the oldest active pages do, and as many stream pages
+ * become active: what is used from now on gets room in the end, whatever was
+ * here before.
+ */
+#define STREAM_TURNS 8
+
 /* The page-out thread's own. */
 struct pageout {
 	struct pager *pg;
@@ -26,7 +39,9 @@ struct pageout {
 	struct pgio *io; /* free requests */
 	struct pgio *all;
 	struct batch *batch; /* pages being worked on */
+	char *copy; /* CLUSTER_MAX pages: what they hold */
 	uint32_t writing; /* pages in writes in flight */
+	uint32_t turn; /* batches deactivated while a stream left pages */
 	bool working; /* between the water marks */
 	bool force; /* see pageout_range */
 	/* Called once, without the lock, before the first page leaves. */

@@ -241,7 +241,8 @@ do_stats(struct uswap *u, struct call *c)
 	    .swap_total = ptoa(pg->space.total),
 	    .swap_used = ptoa(pg->space.total - pg->space.avail),
 	    .metadata = metadata_bytes(pg),
-	    .pages_active = pg->pages.q[PQ_ACTIVE].count,
+	    .pages_active =
+		pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count,
 	    .pages_inactive = pg->pages.q[PQ_INACTIVE].count +
 			      pg->pages.q[PQ_LAUNDRY].count +
 			      pg->pages.q[PQ_AHEAD].count,

@@ -112,11 +112,15 @@ page_check(const struct page *p)
 	switch (p->state) {
 	case PS_ACTIVE:
 		KASSERT(p->frame == FRAME_NONE || (p->flags & PG_BUSY), "P4");
-		KASSERT(!queued || p->queue == PQ_ACTIVE, "P1");
+		KASSERT(
+		    !queued || p->queue == PQ_ACTIVE || p->queue == PQ_STREAM,
+		    "P1");
 		break;
 	case PS_INACTIVE:
 		KASSERT(p->frame != FRAME_NONE, "P4");
-		KASSERT(p->queue != PQ_ACTIVE && !writing, "P1, P5");
+		KASSERT(
+		    p->queue != PQ_ACTIVE && p->queue != PQ_STREAM && !writing,
+		    "P1, P5");
 		KASSERT(queued || (p->flags & PG_BUSY), "P1: stray page");
 		break;
 	case PS_LAUNDRY:

@@ -14,7 +14,8 @@
  *	          │              └────────── LAUNDRY ◀────────────────┘ │
  *	          └─▶ INACTIVE (on the ahead queue)  └──────────────────┘
  *
- *	ACTIVE	 mapped; on the active queue unless wired or busy
+ *	ACTIVE	 mapped; on the active queue, or the stream queue, unless
+ *		 wired or busy
  *	INACTIVE out of the program, contents in `frame`, on one of the queues
  *		 inactive (might be clean), laundry (dirty, to be written) or
  *		 ahead (read before it was asked for)
@@ -50,6 +51,7 @@ enum page_state {
 enum page_queue {
 	PQ_NONE,
 	PQ_ACTIVE,
+	PQ_STREAM, /* active, read for a stream that will not come back */
 	PQ_INACTIVE,
 	PQ_LAUNDRY,
 	PQ_AHEAD,

@@ -44,6 +44,8 @@ struct pmap_ops {
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*remove)(
 	    struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
+	void (*look)(
+	    struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 	void (*discard)(struct pmap *, const struct iovec *runs, uint32_t n);
 	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
@@ -68,6 +70,7 @@ enum {
 	PMAP_NO_POISON = 2, /* UFFDIO_POISON, Linux 6.6 */
 	PMAP_NO_PAGEMAP = 4, /* /proc/self/pagemap: /proc may not be mounted */
 	PMAP_NO_VECTOR = 8, /* process_madvise of ourselves, Linux 6.13 */
+	PMAP_NO_VM_READ = 16, /* process_vm_readv of ourselves: not permitted */
 };
 
 /*
@@ -146,6 +149,18 @@ pmap_remove(
     struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
 {
 	return pm->ops->remove(pm, va, frame, n, ret_err);
+}
+
+/*
+ * Copies what n runs of frames hold to dst, one after the other.  This is for
+ * a page that was just removed and is looked at once: to touch a frame makes
+ * the CPU (under a hypervisor, the host too) map it first, which costs several
+ * times what the copying does.
+ */
+static inline void
+pmap_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
+{
+	pm->ops->look(pm, runs, n, dst);
 }
 
 /*

@@ -247,6 +247,24 @@ sim_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
 }
 
 static void
+sim_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
+{
+	struct simpmap *s = simpmap(pm);
+	char *to = dst;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t k = (uint32_t)atop(runs[i].iov_len);
+		uint32_t f = first_frame(s, runs[i].iov_base, k);
+
+		for (; k > 0; k--, f++, to += PAGE_SIZE) {
+			KASSERT(
+			    s->frame[f] != HOLDS_NONE, "frame %u is empty", f);
+			memcpy(to, pm->frames + ptoa(f), PAGE_SIZE);
+		}
+	}
+}
+
+static void
 sim_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 {
 	struct simpmap *s = simpmap(pm);
@@ -443,6 +461,7 @@ static const struct pmap_ops sim_ops = {
     .unprotect = sim_unprotect,
     .wake = sim_wake,
     .remove = sim_remove,
+    .look = sim_look,
     .discard = sim_discard,
     .drop = sim_drop,
     .poison = sim_poison,

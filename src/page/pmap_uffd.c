@@ -203,6 +203,18 @@ open_pidfd(struct uffdpmap *u)
 	u->pidfd = -1;
 }
 
+/* A seccomp profile may forbid it. */
+static bool
+can_vm_read(const struct uffdpmap *u)
+{
+	char there = 1, here = 0;
+	struct iovec to = {&here, 1}, from = {&there, 1};
+
+	return syscall(SYS_process_vm_readv, u->pid, &to, 1L, &from, 1L, 0L) ==
+		   1 &&
+	       here == 1;
+}
+
 /* Reading maps the kernel's page of zeros: address space, but no memory. */
 static int
 open_zeros(struct uffdpmap *u)
@@ -241,6 +253,8 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 		  (without & PMAP_NO_MOVE) == 0;
 	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&
 		    (without & PMAP_NO_POISON) == 0;
+	u->vm_read =
+	    u->move && (without & PMAP_NO_VM_READ) == 0 && can_vm_read(u);
 	u->pm.how = u->move ? "move" : "copy";
 	if ((without & PMAP_NO_PAGEMAP) == 0)
 		u->pagemap_fd =
@@ -278,6 +292,7 @@ static const struct pmap_ops uffd_ops = {
     .unprotect = uffd_unprotect,
     .wake = uffd_wake,
     .remove = uffd_remove,
+    .look = uffd_look,
     .discard = uffd_discard,
     .drop = uffd_drop,
     .poison = uffd_poison,

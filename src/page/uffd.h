@@ -54,6 +54,7 @@ struct uffdpmap {
 	struct pmap pm; /* pm.fd is the userfaultfd */
 	bool move; /* remove moves; else it copies */
 	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
+	bool vm_read; /* process_vm_readv of ourselves works and pays */
 	int pagemap_fd; /* /proc/self/pagemap, -1: mincore has to do */
 	int poison_fd; /* an empty file, -1 if not needed */
 	int pidfd; /* of ourselves, -1: no batched discard */
@@ -83,5 +84,6 @@ bool uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n);
 uint32_t uffd_remove(
     struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
 void uffd_discard(struct pmap *, const struct iovec *runs, uint32_t n);
+void uffd_look(struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 
 #endif

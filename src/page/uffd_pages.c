@@ -21,6 +21,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -412,6 +413,31 @@ uffd_remove(
 		done += out;
 	} while (out == k && done < n);
 	return done;
+}
+
+/*
+ * The kernel reads through its own mapping of all memory, and dst is warm.
+ * Frames that remove copied into have been touched already.
+ */
+void
+uffd_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	struct iovec to = {.iov_base = dst};
+	char *at = dst;
+
+	for (uint32_t i = 0; i < n; i++) {
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
+		to.iov_len += runs[i].iov_len;
+	}
+	if (u->vm_read && syscall(SYS_process_vm_readv, u->pid, &to, 1L, runs,
+			      (size_t)n, 0L) == (long)to.iov_len)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(at, runs[i].iov_base, runs[i].iov_len);
+		at += runs[i].iov_len;
+	}
 }
 
 /* Whether all of it was done; if not, doing it again run by run does no harm. */

@@ -99,6 +99,23 @@ pager_page_adopt(struct pager *pg, struct object *o, pindex_t i)
 	return p;
 }
 
+bool
+pager_copies_begin(struct pager *pg, uint32_t n)
+{
+	if (pager_free(pg) < (int64_t)n && !pg->grow)
+		return false;
+	pg->loose += n;
+	note_peak(pg);
+	return true;
+}
+
+/* What is loose from now on is counted as it is found to be. */
+void
+pager_copies_end(struct pager *pg, uint32_t n)
+{
+	pg->loose -= n;
+}
+
 uint32_t
 pager_page_gone(struct pager *pg, struct page *p, uint32_t slot)
 {

@@ -129,6 +129,12 @@ struct page *pager_page_new(struct pager *, struct object *, pindex_t);
 /* The same for a page that is in memory already, whatever the budget says. */
 struct page *pager_page_adopt(struct pager *, struct object *, pindex_t);
 /*
+ * Around the copying of n frames into the program: until they are discarded
+ * they cost budget too.  False when so much is not free: wait.
+ */
+bool pager_copies_begin(struct pager *, uint32_t n);
+void pager_copies_end(struct pager *, uint32_t n);
+/*
  * Ends a busy page: its slot becomes `slot`, waiting faults try again, and
  * its frame, if any, becomes loose and is returned for pager_junk or a batch
  * of the caller's; FRAME_NONE otherwise.
@@ -264,9 +270,10 @@ void pager_get_verify(struct pager *, struct pgio *);
 enum pager_rv pager_putpages(struct pager *, struct blkq *, struct pgio *);
 /*
  * Notes the tags of what is being written; the lock is not held, for frames
- * do not change while they are written.  Between start and completion.
+ * do not change while they are written.  Between start and completion.  buf is
+ * scratch memory, CLUSTER_MAX pages.
  */
-void pager_put_tags(struct pager *, struct pgio *);
+void pager_put_tags(struct pager *, struct pgio *, void *buf);
 /*
  * Completion: pages that were not touched meanwhile are gone; after an error
  * they are back in the laundry.  Stores the frames that became loose in

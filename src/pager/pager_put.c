@@ -106,10 +106,11 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 }
 
 void
-pager_put_tags(struct pager *pg, struct pgio *io)
+pager_put_tags(struct pager *pg, struct pgio *io, void *buf)
 {
+	pmap_look(pg->pmap, io->iov, (uint32_t)io->req.niov, buf);
 	for (uint32_t i = 0; i < io->n; i++)
-		io->tag[i] = pager_tag(frame_addr(&pg->frames, io->frame[i]));
+		io->tag[i] = pager_tag((char *)buf + ptoa(i));
 }
 
 /*

@@ -202,17 +202,17 @@ pager_copy(struct pager *pg, struct object *src, pindex_t first,
 	return 0;
 }
 
-uint32_t
-pager_reclaim_blocks(struct pager *pg, uint32_t want)
+/* From the pages of one queue. */
+static uint32_t
+reclaim_from(struct pager *pg, enum page_queue queue, uint32_t want)
 {
-	uint32_t freed = 0, looked = 0, most = pg->pages.q[PQ_ACTIVE].count;
-	struct page *p, *next;
+	uint32_t freed = 0;
+	struct page *p;
 
-	for (p = pageq_first(&pg->pages, PQ_ACTIVE);
-	     p != NULL && freed < want && looked < most; p = next, looked++) {
+	for (p = pageq_first(&pg->pages, queue); p != NULL && freed < want;
+	     p = pageq_next(&pg->pages, p)) {
 		struct object *o = pager_object(pg, p);
 
-		next = pageq_next(&pg->pages, p);
 		if (o->reserved || (p->flags & PG_WRITING) != 0 ||
 		    !swblk_valid(swmap_get(&o->swmap, p->pindex)))
 			continue;
@@ -220,4 +220,12 @@ pager_reclaim_blocks(struct pager *pg, uint32_t want)
 		freed++;
 	}
 	return freed;
+}
+
+uint32_t
+pager_reclaim_blocks(struct pager *pg, uint32_t want)
+{
+	uint32_t freed = reclaim_from(pg, PQ_STREAM, want);
+
+	return freed + reclaim_from(pg, PQ_ACTIVE, want - freed);
 }

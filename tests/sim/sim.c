@@ -36,10 +36,10 @@ dump(const struct sim *s)
 	    "flight, working %d kicked %d again %d\n",
 	    s->par.seed, s->event, s->what, pg->budget, pg->resident, pg->loose,
 	    pg->njunk, pg->wired, pg->free_low, pg->free_high,
-	    pg->pages.q[PQ_ACTIVE].count, pg->pages.q[PQ_INACTIVE].count,
-	    pg->pages.q[PQ_LAUNDRY].count, pg->pages.q[PQ_AHEAD].count,
-	    pg->grow, pg->careful, (uintmax_t)pg->space.avail,
-	    (uintmax_t)pg->space.total,
+	    pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count,
+	    pg->pages.q[PQ_INACTIVE].count, pg->pages.q[PQ_LAUNDRY].count,
+	    pg->pages.q[PQ_AHEAD].count, pg->grow, pg->careful,
+	    (uintmax_t)pg->space.avail, (uintmax_t)pg->space.total,
 	    pg->frames.in == NULL ? 0 : blist_avail(pg->frames.in),
 	    pg->frames.n_in,
 	    s->pageout.q == NULL ? 0 : blkq_inflight(s->pageout.q),
@@ -415,10 +415,11 @@ check_memory(struct sim *s)
 	if (memory > pg->resident + pg->loose)
 		sim_fail(s, "%u pages of memory, %u + %u accounted", memory,
 		    pg->resident, pg->loose);
-	if (pg->resident <= pg->budget)
+	if (pg->resident + pg->loose <= pg->budget)
 		s->grew = pg->grow;
 	else if (!s->grew)
-		sim_fail(s, "%u pages, more than the budget", pg->resident);
+		sim_fail(s, "%u + %u pages, more than the budget", pg->resident,
+		    pg->loose);
 	/* Loose frames wait for a full list or for a write to end. */
 	if (pg->loose != pg->njunk + c.written)
 		sim_fail(s, "%u loose frames, %u junk, %u in writes", pg->loose,

@@ -25,6 +25,7 @@ static const struct way {
 } ways[] = {
     {"as the kernel has it", 0},
     {"without MOVE", PMAP_NO_MOVE},
+    {"without process_vm_readv", PMAP_NO_VM_READ},
     {"as of old",
 	PMAP_NO_MOVE | PMAP_NO_POISON | PMAP_NO_PAGEMAP | PMAP_NO_VECTOR},
 };

@@ -169,6 +169,30 @@ test_remove(void **state)
 	region_end(p, PAGES);
 }
 
+/* Runs in any order, one after the other. */
+static void
+test_look(void **state)
+{
+	static const uint32_t runs[][2] = {{7, 1}, {20, 64}, {8, 3}, {299, 1}};
+	struct iovec v[nitems(runs)];
+	char *p = full(PAGES);
+	uint32_t got = 0;
+
+	(void)state;
+	takes_out(p, PAGES);
+	for (uint32_t k = 0; k < nitems(runs); k++)
+		v[k] = (struct iovec){frame(runs[k][0]), ptoa(runs[k][1])};
+	memset(buffer, 0xa5, ptoa(PAGES));
+	pmap_look(pm, v, nitems(runs), buffer);
+	for (uint32_t k = 0; k < nitems(runs); k++)
+		for (uint32_t i = 0; i < runs[k][1]; i++)
+			assert_true(
+			    holds(buffer + ptoa(got++), runs[k][0] + i, 1));
+	assert_int_equal(buffer[ptoa(got)], (char)0xa5);
+	discard(frame(0), PAGES);
+	region_end(p, PAGES);
+}
+
 /* Any number of runs at once; the other frames keep what they hold. */
 static void
 test_discard(void **state)
@@ -623,6 +647,7 @@ main(void)
 	    cmocka_unit_test(test_enter),
 	    cmocka_unit_test(test_zero),
 	    cmocka_unit_test(test_remove),
+	    cmocka_unit_test(test_look),
 	    cmocka_unit_test(test_discard),
 	    cmocka_unit_test(test_remove_some),
 	    cmocka_unit_test(test_drop),
