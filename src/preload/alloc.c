@@ -91,6 +91,17 @@ calloc_hook(size_t n, size_t size)
 	return next_calloc(n, size);
 }
 
+/*
+ * jemalloc looks here for its settings; the program's own MALLOC_CONF, if set,
+ * comes after and prevails.  While memory is plenty jemalloc has to be as fast
+ * as the C library's allocator, which grows large blocks by mremap() where
+ * jemalloc copies them into fresh memory: huge pages make that memory cheap,
+ * and large blocks that were freed are used again instead of given back.  Once
+ * there is a pager, memory it manages has no huge pages.
+ */
+HOOK const char *malloc_conf;
+const char *malloc_conf = "thp:always,oversize_threshold:0";
+
 HOOK void *calloc(size_t, size_t) __attribute__((alias("calloc_hook")));
 
 void
