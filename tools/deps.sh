@@ -17,13 +17,12 @@ program() {
 devel() {
 	pkg-config --exists "$1" 2>/dev/null || lack "$2"
 }
-# A library for running: by the file, as ldconfig is not in everyone's PATH.
-shared() {
-	for dir in /lib /usr/lib /lib64 /usr/lib64 /usr/local/lib \
-	    "/usr/lib/$(uname -m)-linux-gnu"; do
-		[ ! -e "$dir/$1" ] || return 0
-	done
-	lack "$2"
+# A library to be linked in: the file, where the compiler looks.
+archive() {
+	case $("${CC:-cc}" -print-file-name="$1" 2>/dev/null) in
+	/*) ;;
+	*) lack "$2" ;;
+	esac
 }
 
 look() {
@@ -35,18 +34,16 @@ look() {
 	program pkg-config pkg-config
 	devel liburing liburing-dev
 	devel libxxhash libxxhash-dev
+	archive libjemalloc_pic.a libjemalloc-dev
 	case $1 in
 	check)
 		devel cmocka libcmocka-dev
-		shared libjemalloc.so.2 libjemalloc2
 		program python3 python3
 		;;
 	demo)
-		shared libjemalloc.so.2 libjemalloc2
 		program python3 python3
 		;;
 	bench)
-		shared libjemalloc.so.2 libjemalloc2
 		program python3 python3
 		/usr/bin/python3 -c 'import numpy' 2>/dev/null ||
 		    lack python3-numpy

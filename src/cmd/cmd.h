@@ -31,7 +31,7 @@ int cmd_run(int argc, char **argv);
 const char *program_find(const char *name);
 
 /* libs.c */
-/* The value of LD_PRELOAD for the program; fails when a library is missing. */
+/* The value of LD_PRELOAD for the program; fails when the library is missing. */
 const char *preload_list(void);
 
 /* memory.c */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libs: finds the two libraries that are preloaded.
+ * libs: finds the library that is preloaded.
  *
  * libuswap-preload.so lies beside the command (a build directory), or where it
  * was installed, or in the usual place relative to the command (an unpacked
- * archive).  jemalloc is the system's: it asks for its memory through mmap(),
- * which the C library's own allocator does in a way nobody can see.
+ * archive).
  */
 #include <glob.h>
 #include <limits.h>
@@ -20,8 +19,7 @@
 #define USWAP_PRELOAD_DIR "/usr/local/lib/uswap"
 #endif
 
-#define PRELOAD  "libuswap-preload.so"
-#define JEMALLOC "libjemalloc.so.2"
+#define PRELOAD "libuswap-preload.so"
 
 /* The first readable file that matches the pattern; NULL when there is none. */
 static char *
@@ -69,32 +67,6 @@ find_preload(void)
 	return found;
 }
 
-/* This machine's own directory first: others may be another architecture's. */
-static const char *
-find_jemalloc(void)
-{
-	static const char *const places[] = {
-#ifdef __x86_64__
-	    "/usr/lib/x86_64-linux-gnu/",
-#elif defined(__aarch64__)
-	    "/usr/lib/aarch64-linux-gnu/",
-#endif
-	    "/usr/lib64/", "/usr/lib/*-linux-gnu/", "/usr/lib/",
-	    "/usr/local/lib64/", "/usr/local/lib/"};
-	char path[128], *found;
-	size_t i;
-
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		snprintf(path, sizeof(path), "%s" JEMALLOC, places[i]);
-		found = first_match(path);
-		if (found != NULL)
-			return found;
-	}
-	fail(EXIT_USWAP,
-	    "cannot find " JEMALLOC ", the allocator that programs run with; "
-	    "install it: apt-get install libjemalloc2");
-}
-
 /* ld.so knows no way to quote what separates its list. */
 static void
 check_name(const char *path)
@@ -107,40 +79,36 @@ check_name(const char *path)
 }
 
 static bool
-is_ours(const char *item, size_t len, const char *jemalloc)
+is_ours(const char *item, size_t len)
 {
 	static const char tail[] = "/" PRELOAD;
 	size_t n = sizeof(tail) - 1;
 
-	if (len >= n && strncmp(item + len - n, tail, n) == 0)
-		return true;
-	return len == strlen(jemalloc) && strncmp(item, jemalloc, len) == 0;
+	return len >= n && strncmp(item + len - n, tail, n) == 0;
 }
 
 /*
- * Ours first, so that the hooks precede the allocator; then what was there, but
- * not ours a second time (uswap run inside uswap run).
+ * Ours first, so that the hooks precede all others; then what was there, but not
+ * ours a second time (uswap run inside uswap run).
  */
 const char *
 preload_list(void)
 {
-	const char *preload = find_preload(), *jemalloc = find_jemalloc();
-	const char *old = getenv("LD_PRELOAD");
+	const char *preload = find_preload(), *old = getenv("LD_PRELOAD");
 	char *list;
 	size_t len;
 
 	check_name(preload);
-	check_name(jemalloc);
 	if (old == NULL)
 		old = "";
-	list = malloc(strlen(preload) + strlen(jemalloc) + strlen(old) + 3);
+	list = malloc(strlen(preload) + strlen(old) + 2);
 	if (list == NULL)
 		fail(EXIT_USWAP, "out of memory");
-	len = (size_t)sprintf(list, "%s:%s", preload, jemalloc);
+	len = (size_t)sprintf(list, "%s", preload);
 	while (*(old += strspn(old, ": \t\n")) != '\0') {
 		size_t n = strcspn(old, ": \t\n");
 
-		if (!is_ours(old, n, jemalloc))
+		if (!is_ours(old, n))
 			len +=
 			    (size_t)sprintf(list + len, ":%.*s", (int)n, old);
 		old += n;

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * alloc: calloc, for the one allocation that starting a pager cannot avoid.
+ * alloc: between jemalloc, which is linked into this library, and the program.
  *
- * The pager is started inside an mmap() that the program's allocator has made
- * with its locks held.  pthread_create then calls calloc for the new thread's
- * table of thread-local storage, and would wait for those locks for ever.  So
- * calloc is ours, forwards to the allocator, and serves the pager's threads
- * from a static area while they are created.
+ * The C library's allocator takes memory in a way nobody can see; jemalloc calls
+ * mmap(), which is ours.  Two of its symbols have other names here: see
+ * tools/allocator.sh.
+ *
+ * Why is calloc ours?  The pager is started inside an mmap() that the allocator
+ * has made with its locks held.  pthread_create then calls calloc for the new
+ * thread's table of thread-local storage, and would wait for those locks for
+ * ever.  So calloc serves the pager's threads from a static area while they are
+ * created, and is jemalloc's for everybody else.
  *
  * Whose call is it?  A flag of the starting thread's is not enough: the pager's
  * first thread creates the others.  A thread inherits its creator's name; the
@@ -26,6 +30,7 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #include "preload/preload.h"
@@ -36,9 +41,13 @@
  */
 #define BUMP_SIZE ((size_t)1 << 20)
 
-typedef void *calloc_fn(size_t, size_t);
+/* The least that jemalloc maps with huge pages: see jemalloc_madvise. */
+#define HUGE_MIN ((size_t)8 << 20)
 
-static calloc_fn *next_calloc;
+/* jemalloc's own, and what it calls instead of madvise. */
+void *jemalloc_calloc(size_t, size_t) __attribute__((visibility("hidden")));
+int jemalloc_madvise(void *, size_t, int) __attribute__((visibility("hidden")));
+
 static _Atomic bool starting;
 static char old_name[16];
 static _Atomic size_t bump_used;
@@ -65,31 +74,18 @@ pager_thread(void)
 	return strncmp(name, "uswap", 5) == 0;
 }
 
-/*
- * dlsym of the C libraries before 2.34 calls calloc itself, once, for its error
- * message; that memory belongs to the main thread and is never freed.
- */
 static void *calloc_hook(size_t, size_t) __attribute__((used));
 static void *
 calloc_hook(size_t n, size_t size)
 {
-	static __thread bool resolving;
-
 	if (__builtin_expect(
 		atomic_load_explicit(&starting, memory_order_relaxed), 0) &&
 	    pager_thread())
 		return bump_alloc(n, size);
-	if (__builtin_expect(next_calloc == NULL, 0)) {
-		if (resolving)
-			return bump_alloc(n, size);
-		resolving = true;
-		next_calloc = (calloc_fn *)dlsym(RTLD_NEXT, "calloc");
-		resolving = false;
-		if (next_calloc == NULL)
-			return NULL;
-	}
-	return next_calloc(n, size);
+	return jemalloc_calloc(n, size);
 }
+
+HOOK void *calloc(size_t, size_t) __attribute__((alias("calloc_hook")));
 
 /*
  * jemalloc looks here for its settings; the program's own MALLOC_CONF, if set,
@@ -102,13 +98,17 @@ calloc_hook(size_t n, size_t size)
 HOOK const char *malloc_conf;
 const char *malloc_conf = "thp:always,oversize_threshold:0";
 
-HOOK void *calloc(size_t, size_t) __attribute__((alias("calloc_hook")));
-
-void
-alloc_init(void)
+/*
+ * A process that holds little is not to pay for huge pages: three of them make
+ * its start 0.6 ms longer.  jemalloc maps in ever larger steps; those of 8 MiB
+ * come when it holds about 40.
+ */
+int
+jemalloc_madvise(void *addr, size_t len, int advice)
 {
-	if (next_calloc == NULL)
-		next_calloc = (calloc_fn *)dlsym(RTLD_NEXT, "calloc");
+	if (advice == MADV_HUGEPAGE && len < HUGE_MIN)
+		return 0;
+	return madvise(addr, len, advice);
 }
 
 bool

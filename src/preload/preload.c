@@ -2,10 +2,10 @@
 /*
  * preload: the state, its lock, the start of the pager, and fork.
  *
- * The library is linked with -z initfirst, so that the constructor runs before
- * every other.  That matters twice: our fork handler is registered before the
- * allocator's, hence runs after it (see fork_prepare), and the hooks are ready
- * before anybody allocates.
+ * The library is linked with -z initfirst, and the constructor has a priority of
+ * its own, so that it runs before every other, jemalloc's in this library too:
+ * our fork handler is registered before the allocator's, hence runs after it (see
+ * fork_prepare).
  */
 #include "preload/preload.h"
 
@@ -26,7 +26,8 @@
 
 #include "preload/raw.h"
 
-struct preload preload;
+/* Ready for the hooks before any constructor. */
+struct preload preload = {.ranges = RANGES_INIT(preload.ranges)};
 
 static _Atomic int lock_word; /* 0 free, 1 held, 2 held and waited for */
 
@@ -364,7 +365,7 @@ fork(void)
 
 /* ---- the constructor ----------------------------------------------------- */
 
-static void __attribute__((constructor))
+static void __attribute__((constructor(101)))
 preload_init(int argc, char **argv, char **envp)
 {
 	const char *ram, *v;
@@ -373,14 +374,15 @@ preload_init(int argc, char **argv, char **envp)
 	/* The C library's own constructor, which sets it, runs later. */
 	if (environ == NULL)
 		environ = envp;
-	ranges_init(&preload.ranges);
 	preload.home = raw_getpid();
-	alloc_init();
+	/* Before dlsym: that of an old C library allocates. */
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	next_fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
 	ram = getenv("USWAP_RAM");
 	preload.ram = ram != NULL ? strtoull(ram, NULL, 10) : 0;
 	if (preload.ram == 0 || next_fork == NULL) {
 		preload.state = OFF; /* preloaded by somebody else */
+		ranges_clear(&preload.ranges);
 		return;
 	}
 	preload.swap = getenv("USWAP_SWAP");
@@ -398,7 +400,6 @@ preload_init(int argc, char **argv, char **envp)
 	    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	say_init();
 	exit_init();
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	if (alloc_is_foreign()) {
 		struct guard g;
 

@@ -84,7 +84,6 @@ void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void say_text(const char *text, size_t len);
 
 /* alloc.c */
-void alloc_init(void);
 /* Whether pthread_create would enter an allocator that we do not precede. */
 bool alloc_is_foreign(void);
 /* Brackets the creation of the pager's threads. */

@@ -16,14 +16,6 @@
 #include "preload/raw.h"
 
 void
-ranges_init(struct ranges *r)
-{
-	memset(r, 0, sizeof(*r));
-	r->v = r->own;
-	r->cap = RANGES_OWN;
-}
-
-void
 ranges_clear(struct ranges *r)
 {
 	r->n = 0;

@@ -54,7 +54,12 @@ struct ranges {
 	struct range own[RANGES_OWN];
 };
 
-void ranges_init(struct ranges *);
+/* An empty table; r is its own name. */
+#define RANGES_INIT(r)                                                         \
+	{                                                                      \
+		.v = (r).own, .cap = RANGES_OWN,                               \
+	}
+
 void ranges_clear(struct ranges *); /* forgets everything */
 
 /*

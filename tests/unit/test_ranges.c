@@ -152,7 +152,7 @@ test_model(void **state)
 	int i;
 
 	(void)state;
-	ranges_init(&table);
+	table = (struct ranges)RANGES_INIT(table);
 	memset(twin, FREE, sizeof(twin));
 	for (i = 0; i < 40000; i++) {
 		step(&rng);
@@ -172,7 +172,7 @@ test_growth(void **state)
 	uintptr_t i;
 
 	(void)state;
-	ranges_init(&table);
+	table = (struct ranges)RANGES_INIT(table);
 	for (i = 0; i < 70000; i++) {
 		assert_true(ranges_reserve(&table, 1));
 		ranges_add(&table, ADDR(2 * i), ADDR(2 * i + 1), RANGE_WRITE);
@@ -192,7 +192,7 @@ test_edges(void **state)
 	uintptr_t top = ~(uintptr_t)0 & ~(uintptr_t)(PAGE - 1);
 
 	(void)state;
-	ranges_init(&table);
+	table = (struct ranges)RANGES_INIT(table);
 	ranges_add(&table, PAGE, PAGE, RANGE_WRITE);
 	assert_int_equal(table.n, 0);
 	ranges_add(&table, PAGE, top, 0);
