@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -365,6 +366,29 @@ fork(void)
 
 /* ---- the constructor ----------------------------------------------------- */
 
+/*
+ * A setting from the environment, NULL when it is not there; a copy, as programs
+ * that change their title write it over the environment.
+ */
+static const char *
+setting(const char *name)
+{
+	const char *text = getenv(name);
+	size_t size;
+	char *copy;
+
+	if (text == NULL)
+		return NULL;
+	size = strlen(text) + 1;
+	copy = raw_mmap(NULL, size, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (copy == MAP_FAILED) {
+		say("out of memory");
+		raw_exit(125);
+	}
+	return memcpy(copy, text, size);
+}
+
 static void __attribute__((constructor(101)))
 preload_init(int argc, char **argv, char **envp)
 {
@@ -385,10 +409,10 @@ preload_init(int argc, char **argv, char **envp)
 		ranges_clear(&preload.ranges);
 		return;
 	}
-	preload.swap = getenv("USWAP_SWAP");
+	preload.swap = setting("USWAP_SWAP");
 	if (preload.swap == NULL)
 		preload.swap = "tmp";
-	preload.stats = getenv("USWAP_STATS");
+	preload.stats = setting("USWAP_STATS");
 	v = getenv("USWAP_VERBOSE");
 	preload.verbose = v != NULL && *v == '1';
 	v = getenv("USWAP_TOP");

@@ -210,6 +210,22 @@ python=$(python3 -c 'import os, sys; print(os.path.realpath(sys.executable))')
 echo "$test: threads and descriptors: $(cat "$dir/with")"
 same "$dir/with" "$dir/without"
 
+# Programs that change their title write it over the environment they were given.
+"$USWAP" run -v --ram 32M --swap tmp,size=512M --stats "$dir/title.json" \
+    "$python" - 2>"$dir/err" <<'EOF' || fail 'without an environment'
+import ctypes
+environ = ctypes.POINTER(ctypes.c_void_p).in_dll(ctypes.CDLL(None), "environ")
+i = 0
+while environ[i]:
+    ctypes.memset(environ[i], 0, len(ctypes.string_at(environ[i])))
+    i += 1
+blocks = [bytearray(b"x" * (1 << 20)) for _ in range(100)]
+assert all(b[-1] == ord("x") for b in blocks)
+EOF
+grep -q 'swap on tmp, 512M' "$dir/err" ||
+    fail "a changed title loses the swap space: $(cat "$dir/err")"
+[ -s "$dir/title.json" ] || fail 'a changed title loses the statistics'
+
 # Calls that change nothing must be told from one another by errno as always.
 "$USWAP" run "$python" - <<'EOF' || fail 'errno of the hooked calls'
 import ctypes, errno, mmap
