@@ -5,6 +5,7 @@
  * reservation.  A sparse terabyte costs nothing until it is used.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "pager/object.h"
@@ -198,27 +199,54 @@ object_trim(struct objects *os, struct object *o, pindex_t from, pindex_t end)
 	}
 }
 
+/* The next fault of a stream that is in use.  A guess may turn out in order. */
+static bool
+stream_expects(struct stream *s, pindex_t i)
+{
+	if (!stream_leaps(s) && (i == s->fwd || i + 1 == s->back)) {
+		s->stride = 0;
+		return true;
+	}
+	return s->stride != 0 && i == s->back + (pindex_t)s->stride;
+}
+
+/* From the last single page of a stream to i; out of range, if there is none. */
+static int64_t
+stream_leap(const struct stream *s, pindex_t i)
+{
+	return s != NULL && s->window == 1 ? (int64_t)i - (int64_t)s->back
+					   : STRIDE_MAX + 1;
+}
+
 struct stream *
 stream_find(struct object *o, pindex_t i, bool *ret_down)
 {
-	struct stream *oldest = &o->stream[0];
+	struct stream *oldest = &o->stream[0], *near = NULL;
 
 	o->stream_clock++;
+	*ret_down = false;
 	for (unsigned k = 0; k < STREAMS; k++) {
 		struct stream *s = &o->stream[k];
 
-		if (s->window != 0 && (i == s->fwd || i + 1 == s->back)) {
+		if (s->window != 0 && stream_expects(s, i)) {
 			s->window = US_MIN(s->window * 2, CLUSTER_MAX);
 			s->used = o->stream_clock;
-			*ret_down = i != s->fwd;
+			*ret_down = s->stride == 0 && i != s->fwd;
 			return s;
 		}
 		/* Ages, not times: differences survive the clock's wrap. */
 		if (o->stream_clock - s->used > o->stream_clock - oldest->used)
 			oldest = s;
+		if (llabs(stream_leap(s, i)) < llabs(stream_leap(near, i)))
+			near = s;
+	}
+	/* Two single faults near each other may be the first of many. */
+	if (near != NULL) {
+		near->stride = (int32_t)stream_leap(near, i);
+		near->used = o->stream_clock;
+		return near;
 	}
 	*oldest = (struct stream){.window = 1, .used = o->stream_clock};
-	*ret_down = false;
 	return oldest;
 }
 

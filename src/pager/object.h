@@ -27,6 +27,7 @@
 #define OBJECT_LEAF 64 /* pages per leaf */
 #define OBJECT_MAX  (1u << 20)
 #define STREAMS     8 /* streams of faults followed at once */
+#define STRIDE_MAX  256 /* pages: the longest leap that is noticed */
 
 /*
  * What a slot holds: a page number, or one of these.
@@ -49,12 +50,15 @@ struct object_leaf {
 
 /*
  * A program running through memory: where its next fault is expected, going
- * up (fwd) or down, and how many pages it was given last time.
+ * up (fwd) or down, and how many pages it was given last time.  Or it leaps:
+ * then it is given single pages, the last of them at back, and the next fault
+ * is expected stride pages on.
  */
 struct stream {
 	pindex_t fwd; /* one past the last page given */
 	pindex_t back; /* the first page given */
-	uint32_t window; /* 0: not in use */
+	uint32_t window; /* pages, or leaps, to look ahead; 0: not in use */
+	int32_t stride; /* 0: in order; a guess while window is 1 */
 	uint32_t used; /* object's stream clock, for replacement */
 };
 
@@ -123,11 +127,24 @@ void object_trim(
 /*
  * stream_find(o, i, &down): the stream that a fault at i continues, its window
  * doubled (up to CLUSTER_MAX), or a new one with window 1 in the place of the
- * least recently used.  down: it runs towards lower indexes.  stream_given
- * notes what was brought for it: [first, first + n).
+ * least recently used.  down: it runs in order, towards lower indexes.  The third
+ * fault at equal distances makes a stream that leaps.  stream_given notes what
+ * was brought for it: [first, first + n).
  */
 struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
+
+static inline bool
+stream_leaps(const struct stream *s)
+{
+	return s->stride != 0 && s->window > 1;
+}
+/* How many pages in order it suggests. */
+static inline uint32_t
+stream_run(const struct stream *s)
+{
+	return s->stride != 0 ? 1 : s->window;
+}
 
 void object_check(
     const struct objects *, const struct pages *, const struct object *);
