@@ -63,6 +63,17 @@ enum {
 	USWAP_QUIET = 1 << 2,
 };
 
+/* What happens when the budget is used and swap space is full. */
+enum uswap_when_full {
+	/* The budget is exceeded, until there is space again. */
+	USWAP_FULL_GROW,
+	/* Threads that need memory wait, until uswap_swapon adds space or
+	 * others free some. */
+	USWAP_FULL_STOP,
+	/* The process ends by SIGKILL, as by the kernel's OOM killer. */
+	USWAP_FULL_KILL,
+};
+
 struct uswap_options {
 	size_t size; /* sizeof(struct uswap_options), for later versions */
 	/*
@@ -73,10 +84,11 @@ struct uswap_options {
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
 	/* Fault handler threads; 0: one for every 8 CPUs the caller may use. */
 	unsigned handlers;
+	unsigned when_full; /* USWAP_FULL_GROW, ... */
 };
 #define USWAP_OPTIONS_INIT                                                     \
 	{                                                                      \
-		sizeof(struct uswap_options), 0, 0, 0                          \
+		sizeof(struct uswap_options), 0, 0, 0, USWAP_FULL_GROW         \
 	}
 
 /*

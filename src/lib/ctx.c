@@ -25,6 +25,11 @@
  */
 #define TOTAL_PAGES (UINT64_C(1) << 28)
 
+_Static_assert((int)USWAP_FULL_GROW == (int)FULL_GROW &&
+		   (int)USWAP_FULL_STOP == (int)FULL_STOP &&
+		   (int)USWAP_FULL_KILL == (int)FULL_KILL,
+    "the same numbers outside and inside");
+
 /* ---- the sentence of the last error -------------------------------------- */
 
 static _Thread_local char error_text[512]
@@ -317,6 +322,7 @@ ctx_pageout_main(void *arg)
 		error = pageout_init(po, &u->pager, q);
 	po->first_out = on_first_out;
 	po->first_out_arg = u;
+	po->when_full = (enum when_full)u->opt.when_full;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->want_range)) {

@@ -26,7 +26,7 @@ do_swapon(struct uswap *u, struct call *c)
 		mtx_lock(&u->pager.lock);
 		error = swspace_on(&u->pager.space, dev, prio);
 		/* What could not be written may be tried again. */
-		if (error == 0 && u->pager.grow) {
+		if (error == 0) {
 			u->pager.grow = false;
 			u->pager.need_pageout(u);
 		}

@@ -32,6 +32,9 @@ check_options(const struct uswap_options *opt)
 	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
 				      USWAP_QUIET)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
+	if (opt->when_full > USWAP_FULL_KILL)
+		return ctx_error(
+		    -EINVAL, "unknown when_full %u", opt->when_full);
 	if (opt->handlers > HANDLERS_MAX)
 		return ctx_error(-EINVAL, "%u handlers: at most %d are useful",
 		    opt->handlers, HANDLERS_MAX);
