@@ -252,6 +252,26 @@ grow_in_place(struct uswap *u, struct call *c, struct map_entry *e, size_t nlen)
 }
 
 /*
+ * Linux from 6.14 on forgets the write protection of what mremap moves: the
+ * shared pages of zeros are protected again, before anybody knows where they
+ * are.
+ */
+static void
+protect_zeros(struct pager *pg, const struct object *o)
+{
+	pindex_t i, n;
+
+	for (i = 0; object_next(&pg->objects, o, i, o->npages, &i); i += n) {
+		for (n = 0; i + n < o->npages; n++)
+			if (object_slot(&pg->objects, o, i + n) != SLOT_ZERO)
+				break;
+		if (n > 0)
+			(void)pmap_zero(pg->pmap, object_va(o, i), n, false);
+		n = US_MAX(n, 1);
+	}
+}
+
+/*
  * Moves [addr, addr + len) to a new place, as long as nlen.  The kernel takes
  * the pages that are there along; a new object takes over the others.
  */
@@ -285,6 +305,7 @@ move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
 		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);
 	while (pager_copy(pg, o, first, new, n) != 0)
 		log_msg(LOG_ERROR, "no memory to move a region: trying again");
+	protect_zeros(pg, new);
 	while (map_remove(&pg->map, c->addr, c->addr + c->len, &part))
 		KASSERT(part.object == o, "moved more than one object");
 	error = map_insert(&pg->map, new->base, new->base + nlen, new);
