@@ -524,10 +524,15 @@ pageout_range(
 	po->first_out = NULL;
 	mtx_lock(&pg->lock);
 	po->batch->n = 0;
-	for (; i < end && po->batch->n < CLUSTER_MAX; i++) {
-		uint32_t slot = object_slot(&pg->objects, o, i);
+	for (; po->batch->n < CLUSTER_MAX; i++) {
+		uint32_t slot;
 		struct page *p;
 
+		if (!object_next(&pg->objects, o, i, end, &i)) {
+			i = end;
+			break;
+		}
+		slot = object_slot(&pg->objects, o, i);
 		if (!slot_is_page(slot))
 			continue;
 		p = page_of(&pg->pages, slot);

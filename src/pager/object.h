@@ -13,6 +13,8 @@
  *	O3  a LOST page has no block; a RESERVED one has
  *	O4  a page with a block has a leaf, for its tag
  *	O5  the tag is that of the block's contents, whatever is in memory
+ *	O6  leaves counts the windows that have a leaf; their pages of root
+ *	    are marked as used, if there are marks
  *
  * Context: everything here is serialised by the pager's lock.
  */
@@ -68,6 +70,7 @@ struct object {
 	uint32_t id; /* constant */
 	uint32_t mappings; /* map entries that show it */
 	uint32_t resident; /* O2 */
+	uint32_t leaves; /* O6 */
 	uint32_t pip; /* paging in progress, O2 */
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
@@ -75,6 +78,7 @@ struct object {
 	uint32_t stream_clock;
 	struct stream stream[STREAMS];
 	uint32_t *root; /* leaf number + 1 for each window, 0 none */
+	uint64_t *used; /* a bit for each page of root, or NULL: O6 */
 	struct swmap swmap;
 };
 
@@ -116,10 +120,24 @@ void object_set_tag(struct objects *, struct object *, pindex_t, uint64_t);
 
 /*
  * The first index in [from, end) whose slot is not SLOT_NONE; false if none.
- * Empty windows are skipped at one root entry each.
  */
 bool object_next(const struct objects *, const struct object *, pindex_t from,
     pindex_t end, pindex_t *ret);
+/*
+ * The first index in [from, end) in a window that has a leaf; false if none.
+ * The pages passed over have neither slot nor tag nor block.  It costs a bit
+ * for each 256 MiB that nobody has touched so far.
+ */
+bool object_window(
+    const struct object *, pindex_t from, pindex_t end, pindex_t *ret);
+/* Where the window of a page ends, or the range. */
+static inline pindex_t
+object_stop(pindex_t i, pindex_t end)
+{
+	uint64_t stop = ((uint64_t)i / OBJECT_LEAF + 1) * OBJECT_LEAF;
+
+	return (pindex_t)US_MIN(stop, end);
+}
 /* Gives back the leaves of windows inside [from, end) that hold nothing. */
 void object_trim(
     struct objects *, struct object *, pindex_t from, pindex_t end);

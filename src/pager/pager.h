@@ -85,6 +85,7 @@ struct pager {
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
 	bool grow; /* (L) swap space is full: exceed the budget */
+	bool said_tables; /* (L) that objects have no room for more leaves */
 	struct pager_counters ctr; /* (L) */
 
 	/* (A) How others hear of events; called with the lock held. */

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "support/api.h"
 
 /* ---- opening ------------------------------------------------------------- */
@@ -209,6 +210,38 @@ test_willneed(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(vec[i], 0);
 	unmap(p, 1000);
+	closes();
+}
+
+/*
+ * Terabytes of which three pages are used.  Looking at each of their windows in
+ * turn would take seconds, in which no fault is answered.
+ */
+static void
+test_sparse(void **state)
+{
+	const size_t len = (size_t)12 << 40, third = len / 3;
+	uint64_t start;
+	void *ret;
+	char *p;
+
+	(void)state;
+	opens("swap,size=1M");
+	if (SANITIZED) { /* they have no room for it */
+		closes();
+		return;
+	}
+	works(uswap_map(u, len, &ret));
+	p = ret;
+	for (size_t i = 0; i < 3; i++)
+		p[i * third] = (char)(i + 1);
+	page_out(p + third, 0, 1);
+	start = clock_now_ns(&clock_real);
+	works(uswap_advise(u, p + third / 2, third, USWAP_DONTNEED));
+	assert_true(p[0] == 1 && p[third] == 0 && p[2 * third] == 3);
+	assert_int_equal(stats().swap_used, 0);
+	works(uswap_unmap(u, p, len));
+	assert_in_range(clock_now_ns(&clock_real) - start, 0, 2000000000);
 	closes();
 }
 
@@ -420,6 +453,7 @@ main(void)
 	    cmocka_unit_test(test_manage),
 	    cmocka_unit_test(test_dontneed),
 	    cmocka_unit_test(test_willneed),
+	    cmocka_unit_test(test_sparse),
 	    cmocka_unit_test(test_residency),
 	    cmocka_unit_test(test_stats),
 	    cmocka_unit_test(test_report),

@@ -25,12 +25,6 @@
 
 #define RW (PROT_READ | PROT_WRITE)
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 /* ---- opening ------------------------------------------------------------- */
 
 static void

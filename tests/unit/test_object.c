@@ -86,6 +86,8 @@ test_grow(void **state)
 
 	(void)state;
 	assert_int_equal(object_set_slot(&os, o, 9, SLOT_ZERO), 0);
+	assert_int_equal(object_grow(o, 70), 0); /* the same page of root */
+	object_check(&os, &ps, o);
 	assert_int_equal(object_grow(o, 1000000), 0);
 	assert_int_equal(object_slot(&os, o, 9), SLOT_ZERO);
 	assert_int_equal(object_slot(&os, o, 999999), SLOT_NONE);
@@ -93,6 +95,36 @@ test_grow(void **state)
 	object_check(&os, &ps, o);
 	(void)object_set_slot(&os, o, 9, SLOT_NONE);
 	(void)object_set_slot(&os, o, 999999, SLOT_NONE);
+	object_destroy(&os, o);
+	assert_int_equal(os.leaves.used, 0);
+}
+
+/* Its last window ends where 32 bits do; nothing is touched but two pages. */
+static void
+test_largest(void **state)
+{
+	struct object *o = object_create(&os, 0, PINDEX_MAX);
+	const pindex_t last = PINDEX_MAX - 1, middle = PINDEX_MAX / 2;
+	pindex_t i;
+
+	(void)state;
+	assert_non_null(o);
+	assert_false(object_next(&os, o, 0, PINDEX_MAX, &i));
+	assert_int_equal(object_set_slot(&os, o, middle, SLOT_ZERO), 0);
+	assert_false(object_next(&os, o, middle + 1, PINDEX_MAX, &i));
+	assert_int_equal(object_set_slot(&os, o, last, SLOT_ZERO), 0);
+	assert_int_equal(o->leaves, 2);
+	assert_true(object_next(&os, o, 0, PINDEX_MAX, &i) && i == middle);
+	assert_true(
+	    object_next(&os, o, middle + 1, PINDEX_MAX, &i) && i == last);
+	assert_false(object_next(&os, o, middle + 1, last, &i));
+	object_trim(&os, o, 0, PINDEX_MAX);
+	assert_int_equal(os.leaves.used, 2);
+	(void)object_set_slot(&os, o, last, SLOT_NONE);
+	object_trim(&os, o, 0, PINDEX_MAX);
+	assert_int_equal(os.leaves.used, 1);
+	object_check(&os, &ps, o);
+	(void)object_set_slot(&os, o, middle, SLOT_NONE);
 	object_destroy(&os, o);
 	assert_int_equal(os.leaves.used, 0);
 }
@@ -193,6 +225,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(test_slots, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_grow, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_largest, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_streams, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_leaps, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_no_leaps, setup, teardown),
