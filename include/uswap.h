@@ -152,7 +152,7 @@ USWAP_API int uswap_swapon_check(const char *spec);
 
 /*
  * uswap_map(u, length, &addr): maps length bytes of zeros, managed.  Costs
- * address space until touched.  Errors: EINVAL length is 0 or above 16 TiB;
+ * address space until touched.  Errors: EINVAL length is 0 or absurd;
  * ENOMEM.
  */
 USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);

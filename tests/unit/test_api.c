@@ -140,6 +140,39 @@ test_manage(void **state)
 
 /* ---- advice -------------------------------------------------------------- */
 
+/* Tebibytes of address space, as some run-times reserve them, and four uses. */
+static void
+test_reservation(void **state)
+{
+	const size_t len = (size_t)20 << 40, step = len / 4;
+	char *p;
+
+	(void)state;
+	p = mmap(NULL, len, PROT_NONE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		skip(); /* a sanitizer's address space */
+	opens("swap,size=64M");
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(
+		    mprotect(p + i * step, 64 * PAGE, PROT_READ | PROT_WRITE),
+		    0);
+		write_pages(p + i * step, 0, 32, (uint32_t)i + 1);
+	}
+	alarm(20);
+	works(uswap_manage(u, p, len));
+	alarm(0);
+	assert_int_equal(stats().managed, len);
+	assert_int_equal(stats().pages_active, 4 * 32);
+	works(uswap_pageout(u, p, len));
+	for (size_t i = 0; i < 4; i++) {
+		check_pages(p + i * step, 0, 32, (uint32_t)i + 1);
+		write_pages(p + i * step, 0, 64, 9);
+	}
+	works(uswap_unmap(u, p, len));
+	closes();
+}
+
 static void
 test_dontneed(void **state)
 {
@@ -451,6 +484,7 @@ main(void)
 	    cmocka_unit_test(test_open),
 	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(test_manage),
+	    cmocka_unit_test(test_reservation),
 	    cmocka_unit_test(test_dontneed),
 	    cmocka_unit_test(test_willneed),
 	    cmocka_unit_test(test_sparse),
