@@ -500,8 +500,8 @@ draw(struct sim *s)
 }
 
 /* As the library does it. */
-static void
-swapon(struct sim *s)
+void
+sim_swapon(struct sim *s)
 {
 	unsigned i = 0;
 
@@ -590,7 +590,7 @@ sim_event(struct sim *s)
 		advance(s);
 		break;
 	case EV_SWAPON:
-		swapon(s);
+		sim_swapon(s);
 		break;
 	case EV_SWAPOFF:
 		swapoff(s);
