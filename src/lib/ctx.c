@@ -157,8 +157,8 @@ on_first_out(void *arg)
 
 /* ---- threads ------------------------------------------------------------- */
 
-static int
-thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
+int
+ctx_thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
     void *(*body)(void *))
 {
 	pthread_attr_t attr;
@@ -409,12 +409,12 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 {
 	int error;
 
-	error = thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
+	error = ctx_thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
 	for (unsigned i = 0; error == 0; i++) {
 		u->created++;
 		if (i == u->nhandlers)
 			break;
-		error = thread_create(
+		error = ctx_thread_create(
 		    &u->handler_thread[i], u, i, ctx_handler_main);
 	}
 	if (error == 0)
@@ -484,6 +484,7 @@ clerk_main(void *arg)
 	mtx_unlock(&u->call_lock);
 	if (error == 0) {
 		clerk_serve(u);
+		ctx_end_swapoff(u);
 		end_threads(u);
 		pager_destroy(&u->pager);
 		pmap_close(u->pmap);
@@ -503,7 +504,7 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
 	cv_init(&u->range_cv);
-	error = thread_create(&u->clerk_thread, u, 0, clerk_main);
+	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
 		strf(err, errlen, "no thread for the pager: %s; %s",
 		    strerrordesc_np(-error), ctx_start_hint(error));

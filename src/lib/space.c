@@ -257,7 +257,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .ram_peak = ptoa(k->ram_peak + buffers),
 	    .managed = ptoa(pg->map.pages),
 	    .swap_total = ptoa(pg->space.total),
-	    .swap_used = ptoa(pg->space.total - pg->space.avail),
+	    .swap_used = ptoa(swspace_used(&pg->space)),
 	    .metadata = metadata_bytes(pg),
 	    .pages_active =
 		pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count,
@@ -284,6 +284,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .wait_memory_ns = k->wait_memory_ns,
 	    .wait_read_ns = k->wait_read_ns,
 	    .over_budget = k->over_budget,
+	    .pages_moved = k->pages_moved,
 	};
 	mtx_unlock(&pg->lock);
 	return 0;
