@@ -54,6 +54,6 @@ format:
 
 # What a missing tool cannot check is left out (exit code 77).
 lint:
-	@for what in format arrows listed clang; do \
+	@for what in format arrows listed seed clang; do \
 	    tools/lint.sh $$what || [ $$? -eq 77 ] || exit 1; \
 	done
