@@ -3,7 +3,8 @@
 
 BUILD = build
 PREFIX = /usr/local
-# Rounds of `make soak`'s random tests, each with new seeds.
+# Worlds that `make soak` simulates, and rounds of its random tests, each with
+# a new seed.
 ROUNDS = 1000
 
 .PHONY: all deps run-deps bench-deps check demo bench bench-quick soak \
