@@ -3,7 +3,8 @@
 
 BUILD = build
 PREFIX = /usr/local
-# Rounds of `make soak`'s random tests, each with new seeds.
+# Worlds that `make soak` simulates, and rounds of its random tests, each with
+# a new seed.
 ROUNDS = 1000
 
 .PHONY: all deps run-deps bench-deps check demo bench bench-quick soak \
@@ -54,6 +55,6 @@ format:
 
 # What a missing tool cannot check is left out (exit code 77).
 lint:
-	@for what in format arrows listed clang; do \
+	@for what in format arrows listed seed clang; do \
 	    tools/lint.sh $$what || [ $$? -eq 77 ] || exit 1; \
 	done

@@ -86,6 +86,7 @@ fi
 lint format
 lint arrows
 lint listed
+lint seed
 lint clang
 
 # Warnings are errors in the builds with gcc and with clang; the sanitizers make

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# lint.sh format|arrows|listed|clang: one check of the source text.
+# lint.sh format|arrows|listed|seed|clang: one check of the source text.
 # Exit codes: 0 clean, 77 the tool for it is not installed, else not clean.
 cd "$(dirname "$0")/.." || exit 1
 
@@ -34,6 +34,9 @@ listed)
 	done
 	exit $status
 	;;
+seed)
+	tools/conformance.sh
+	;;
 clang)
 	# The second compiler's warnings; they do not depend on optimisation.
 	need clang
@@ -41,7 +44,7 @@ clang)
 	    ninja --quiet -C build/clang -k 0 all test-programs
 	;;
 *)
-	echo "usage: lint.sh format|arrows|listed|clang" >&2
+	echo "usage: lint.sh format|arrows|listed|seed|clang" >&2
 	exit 2
 	;;
 esac

@@ -218,7 +218,6 @@ test_two_devices(void **state)
 	mtx_lock(&pg->lock);
 	assert_int_equal(
 	    blkdev_open_sim(&s.par.disk[1], &s.clock, &s.disk[1]), 0);
-	s.ndisk++;
 	assert_int_equal(swspace_on(&pg->space, s.disk[1], 0), 0);
 	mtx_unlock(&pg->lock);
 	o = map(0, 40);
