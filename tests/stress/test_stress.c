@@ -133,22 +133,6 @@ fail(const char *what)
 	return 1;
 }
 
-/* Looks at the numbers meanwhile: they are of one moment, and agree. */
-static bool
-watch(unsigned seconds, uint64_t ram)
-{
-	struct uswap_stats st;
-
-	for (unsigned i = 0; i < seconds * 100; i++) {
-		usleep(10000);
-		if (uswap_stats(w.u, &st, sizeof(st)) != 0 ||
-		    st.swap_used > st.swap_total || st.ram_used > st.ram_peak ||
-		    st.ram_used > ram || st.pages_ahead > st.pages_in)
-			return false;
-	}
-	return true;
-}
-
 static int
 run(const char *name, unsigned flags, unsigned handlers)
 {
@@ -156,7 +140,6 @@ run(const char *name, unsigned flags, unsigned handlers)
 	const char *seconds = getenv("USWAP_SECONDS");
 	struct uswap_stats st;
 	pthread_t t[THREADS];
-	bool agree;
 	void *mem;
 
 	opt.ram = 24 * MIB;
@@ -175,8 +158,7 @@ run(const char *name, unsigned flags, unsigned handlers)
 	atomic_store(&w.operations, 0);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, worker, (void *)(i + 1));
-	agree =
-	    watch(seconds != NULL ? (unsigned)atoi(seconds) : SECONDS, opt.ram);
+	sleep(seconds != NULL ? (unsigned)atoi(seconds) : SECONDS);
 	atomic_store(&w.stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
@@ -191,8 +173,6 @@ run(const char *name, unsigned flags, unsigned handlers)
 	    (uint64_t)w.wrong);
 	if (st.pages_out == 0 || st.ram_peak > opt.ram)
 		return fail("nothing was paged out, or too much memory used");
-	if (!agree)
-		return fail("the statistics contradict each other");
 	if (uswap_unmap(w.u, mem, w.pages * PAGE) != 0 ||
 	    uswap_stats(w.u, &st, sizeof(st)) != 0)
 		return fail(name);
