@@ -353,6 +353,45 @@ test_stats(void **state)
 	closes();
 }
 
+static _Atomic bool stop;
+
+/* Keeps the pager busy: twice the budget, over and over. */
+static void *
+rewrite(void *arg)
+{
+	for (uint32_t version = 1; !stop; version++)
+		for (uint32_t i = 0; i < 2 * BUDGET && !stop; i++)
+			pattern((char *)arg + i * PAGE, i, version);
+	return NULL;
+}
+
+/* Whenever one looks, the numbers are of one moment. */
+static void
+test_stats_agree(void **state)
+{
+	struct uswap_stats st;
+	pthread_t t;
+	char *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(2 * BUDGET, 0);
+	stop = false;
+	assert_int_equal(pthread_create(&t, NULL, rewrite, p), 0);
+	until(st, st.pages_out > BUDGET);
+	for (int i = 0; i < 500; i++) {
+		st = stats();
+		assert_true(st.swap_used <= st.swap_total);
+		assert_true(st.ram_used <= st.ram_peak && st.ram_used <= RAM);
+		assert_true((st.pages_active + st.pages_inactive) * PAGE <=
+			    st.ram_used);
+	}
+	stop = true;
+	pthread_join(t, NULL);
+	unmap(p, 2 * BUDGET);
+	closes();
+}
+
 /* As snprintf: whatever the size, the same beginning and the same result. */
 static void
 snprintf_like(int json)
@@ -490,6 +529,7 @@ main(void)
 	    cmocka_unit_test(test_sparse),
 	    cmocka_unit_test(test_residency),
 	    cmocka_unit_test(test_stats),
+	    cmocka_unit_test(test_stats_agree),
 	    cmocka_unit_test(test_report),
 	    cmocka_unit_test(test_wire),
 	    cmocka_unit_test(test_wire_limits),
