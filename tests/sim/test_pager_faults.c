@@ -198,6 +198,17 @@ test_swapoff_nth_write(void **state)
 	}
 }
 
+static void
+forget_ahead(void)
+{
+	struct page *p;
+
+	mtx_lock(&s.pg.lock);
+	while ((p = pageq_first(&s.pg.pages, PQ_AHEAD)) != NULL)
+		pager_ahead_gone(&s.pg, p);
+	mtx_unlock(&s.pg.lock);
+}
+
 /*
  * Nothing can be read any more: all is lost but what was read ahead just before.
  * That lies in memory, and is written to the other disk from there.
@@ -227,6 +238,7 @@ test_swapoff_read_ahead(void **state)
 		}
 		assert_true(s.pg.ctr.pages_moved <= ahead);
 		moved += s.pg.ctr.pages_moved;
+		forget_ahead();
 		sim_swapoff_end(&s);
 		sim_read_all(&s);
 		assert_true(s.lost <= s.swapoff.lost);
