@@ -158,8 +158,8 @@ USWAP_API int uswap_swapon_check(const char *spec);
  *
  * name is that of uswap_devices: the path given at swapon.  Of several devices
  * of one name it is the first listed.  One device is taken away at a time; a
- * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes some
- * megabytes of memory beyond the budget, up to 16.  Signals reach the calling
+ * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes up to
+ * 8 MiB of memory beyond the budget.  Signals reach the calling
  * thread with some delay.
  *
  * On failure the device is in full use again, and nothing is lost.  A page
@@ -339,7 +339,8 @@ USWAP_API int uswap_residency(
 	    "buffers")                                                         \
 	X(ram_peak, "bytes", "the highest ram_used so far")                    \
 	X(managed, "bytes", "address space of the managed regions")            \
-	X(swap_total, "bytes", "swap space that can be allocated")             \
+	X(swap_total, "bytes",                                                 \
+	    "swap space that can be allocated, not on a closing device")       \
 	X(swap_used, "bytes", "swap space in use")                             \
 	X(metadata, "bytes", "the pager's own bookkeeping")                    \
 	X(pages_active, "pages", "mapped into the program")                    \
