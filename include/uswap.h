@@ -61,6 +61,12 @@ enum {
 	USWAP_VERBOSE = 1 << 1,
 	/* Say nothing: descriptor 2 is not the stderr.  Outweighs the other. */
 	USWAP_QUIET = 1 << 2,
+	/*
+	 * Make a control socket, which the command `uswap` speaks to: for the
+	 * same user and root, in a directory of the user's.  One in a process.
+	 * Where it cannot be had the pager starts without.
+	 */
+	USWAP_CONTROL = 1 << 3,
 };
 
 struct uswap_options {
@@ -135,6 +141,85 @@ USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
  * is only compared with the free space.  Errors: as uswap_swapon.
  */
 USWAP_API int uswap_swapon_check(const char *spec);
+
+/*
+ * uswap_swapoff(u, name, flags): takes a device out of use while the program
+ * runs.  What it holds moves to the other devices, or stays in memory where it
+ * is there; then it is closed, and a file is left where it is.  Returns when
+ * that is done, which takes about as long as reading the data and writing it
+ * again; uswap_devices shows the progress.  Everything else goes on meanwhile,
+ * calls of other threads as well: nobody waits for a page that is being moved.
+ *
+ * name is that of uswap_devices: the path given at swapon.  Of several devices
+ * of one name it is the first listed.  One device is taken away at a time; a
+ * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes some
+ * megabytes of memory beyond the budget, up to 16.  Signals reach the calling
+ * thread with some delay.
+ *
+ * On failure the device is in full use again, and nothing is lost.  A page
+ * that cannot be read is lost as in a page-in (touching it is SIGBUS), and the
+ * move goes on: the other pages are better off elsewhere.
+ *
+ * Errors: ENOENT no device has that name; EBUSY it is being taken away
+ * already; ENOMEM the other devices have less free than this one holds: before
+ * anything was moved, but with USWAP_FORCE, or because the space was used up
+ * meanwhile; EINTR uswap_swapoff_stop; EINVAL unknown flags; EAGAIN, EMFILE,
+ * ENOMEM no thread or buffers for the move.
+ */
+enum {
+	/*
+	 * Begin even if the other devices have less free than this one holds:
+	 * what is in memory needs no other place at first.
+	 */
+	USWAP_FORCE = 1 << 0,
+};
+USWAP_API int uswap_swapoff(uswap_t *u, const char *name, unsigned flags);
+
+/*
+ * uswap_swapoff_stop(u, name): interrupts uswap_swapoff.  Returns at once; the
+ * interrupted call returns -EINTR as soon as the transfers in flight are done,
+ * with the device in full use again.  It may also have been about to succeed.
+ * Errors: ENOENT no device of that name is being taken away (one that waits its
+ * turn is not yet).
+ */
+USWAP_API int uswap_swapoff_stop(uswap_t *u, const char *name);
+
+/*
+ * uswap_set_priority(u, name, prio): changes a device's priority, 0..32767, as
+ * if it had been added with it just now.  What is on it stays where it is.
+ * Errors: ENOENT no device has that name; EINVAL prio.
+ */
+USWAP_API int uswap_set_priority(uswap_t *u, const char *name, int prio);
+
+enum {
+	USWAP_DEVICE_CLOSING = 1 << 0, /* being taken away: uswap_swapoff */
+};
+
+/* Devices that can be in use at once. */
+#define USWAP_DEVICES_MAX 32
+
+/* A block is a page (4096 bytes).  Of `blocks`, the first two are a label. */
+struct uswap_device {
+	char name[1024]; /* the path given at swapon; "tmp" for that spec */
+	int prio;
+	unsigned flags; /* USWAP_DEVICE_... */
+	uint64_t blocks; /* its size */
+	uint64_t used; /* blocks given out; falls while it is closing */
+	uint64_t bad; /* blocks retired after an error */
+	/* Since it was added: requests, pages transferred, failed requests. */
+	uint64_t reads, writes;
+	uint64_t read_pages, write_pages;
+	uint64_t read_errors, write_errors;
+};
+
+/*
+ * uswap_devices(u, dev, &n, size): describes the devices in use, in the order
+ * in which they are used.  *n is how many dev has room for, and becomes how
+ * many there are: if that is more, the first were described.  size is
+ * sizeof(struct uswap_device) as the caller was compiled.
+ */
+USWAP_API int uswap_devices(
+    uswap_t *u, struct uswap_device *dev, unsigned *n, size_t size);
 
 /* ---- regions ------------------------------------------------------------- */
 
@@ -274,7 +359,12 @@ USWAP_API int uswap_residency(
 	X(wait_read_ns, "ns", "time faults waited for swap space")             \
 	X(over_budget, "pages",                                                \
 	    "most pages ever held beyond the budget, "                         \
-	    "for want of swap space")
+	    "for want of swap space")                                          \
+	X(v_swapin, "requests", "FreeBSD's name: reads begun")                 \
+	X(v_swapout, "requests", "FreeBSD's name: writes begun")               \
+	X(v_swappgsin, "pages", "FreeBSD's name: pages of reads begun")        \
+	X(v_swappgsout, "pages", "FreeBSD's name: pages of writes begun")      \
+	X(v_intrans, "events", "FreeBSD's name: faults on pages on their way")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;
@@ -294,6 +384,37 @@ USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
  * length it needs without the final NUL, as snprintf(3) does.
  */
 USWAP_API int uswap_report(uswap_t *u, int json, char *buf, size_t size);
+
+/* ---- settings ------------------------------------------------------------ */
+
+/*
+ * X(name, unit, description): what can be changed while the pager runs.  The
+ * numbers it starts with suit its budget.
+ */
+#define USWAP_SETTINGS(X)                                                      \
+	X(swap_async_max, "requests", "writes in flight at once, at most")     \
+	X(free_low, "pages", "page-out begins when fewer are free")            \
+	X(free_high, "pages", "page-out ends when so many are free")           \
+	X(inactive_goal, "pages", "kept inactive while page-out works")        \
+	X(read_window, "pages", "one read of a stream brings, at most")        \
+	X(write_cluster, "pages", "one write takes, at most")
+
+/*
+ * uswap_set(u, name, value), uswap_get(u, name, &value): changes or tells one
+ * setting.  Errors: ENOENT there is no such setting; ERANGE the value is out of
+ * its range, which uswap_error() names: swap_async_max 1..8, read_window and
+ * write_cluster 1..256, free_low 16 or more and below free_high, free_high a
+ * quarter of the budget at most, inactive_goal a half at most.
+ */
+USWAP_API int uswap_set(uswap_t *u, const char *name, uint64_t value);
+USWAP_API int uswap_get(uswap_t *u, const char *name, uint64_t *ret_value);
+
+/*
+ * uswap_control_end(u): removes the control socket's name, as uswap_close does:
+ * for a process that ends without closing.  One that is killed leaves the name
+ * behind; the next `uswap list` removes it.
+ */
+USWAP_API void uswap_control_end(uswap_t *u);
 
 /* ---- fork ---------------------------------------------------------------- */
 

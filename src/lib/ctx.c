@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "daemon/policy.h"
+#include "lib/ctl.h"
 #include "lib/ctx.h"
 #include "lib/vma.h"
 
@@ -152,8 +153,8 @@ on_first_out(void *arg)
 
 /* ---- threads ------------------------------------------------------------- */
 
-static int
-thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
+int
+ctx_thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
     void *(*body)(void *))
 {
 	pthread_attr_t attr;
@@ -403,12 +404,12 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 {
 	int error;
 
-	error = thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
+	error = ctx_thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
 	for (unsigned i = 0; error == 0; i++) {
 		u->created++;
 		if (i == u->nhandlers)
 			break;
-		error = thread_create(
+		error = ctx_thread_create(
 		    &u->handler_thread[i], u, i, ctx_handler_main);
 	}
 	if (error == 0)
@@ -470,6 +471,8 @@ clerk_main(void *arg)
 	leave_file_table(u);
 	u->maps_fd = vma_open();
 	error = build(u, err, sizeof(err));
+	if (error == 0)
+		ctl_start(u);
 	strf(u->call.text, sizeof(u->call.text), "%s", err);
 	mtx_lock(&u->call_lock);
 	u->failure = error;
@@ -497,7 +500,8 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
 	cv_init(&u->range_cv);
-	error = thread_create(&u->clerk_thread, u, 0, clerk_main);
+	u->call_taken = true; /* the clerk's answer comes before all calls */
+	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
 		strf(err, errlen, "no thread for the pager: %s; %s",
 		    strerrordesc_np(-error), ctx_start_hint(error));
@@ -507,6 +511,8 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	while (!u->call_done)
 		cv_wait(&u->call_cv, &u->call_lock);
 	error = u->failure;
+	u->call_taken = false;
+	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
 	if (error != 0) {
 		pthread_join(u->clerk_thread.thread, NULL);

@@ -87,6 +87,7 @@ struct uswap {
 	struct cv range_cv;
 	_Atomic bool want_range;
 	uintptr_t range_start, range_end;
+	struct ctl *ctl; /* NULL without a control socket: see ctl.h */
 
 	_Atomic bool stop;
 	_Atomic bool dead; /* this is a forked child */
@@ -101,6 +102,9 @@ int ctx_start(struct uswap *, char *err, size_t errlen);
 const char *ctx_start_hint(int error);
 /* Nothing is managed any more.  Stops and frees everything. */
 void ctx_stop(struct uswap *);
+/* A thread of the pager's, all signals blocked.  0 or -errno. */
+int ctx_thread_create(
+    struct ctx_thread *, struct uswap *, unsigned index, void *(*body)(void *));
 /* The clerk's body, and one for each other kind of thread. */
 void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
@@ -121,5 +125,7 @@ call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
 call_fn do_swapon, do_stats;
+/* A device opened by a thread of the pager's: addr and, its priority, arg[0]. */
+call_fn do_swapon_opened;
 
 #endif

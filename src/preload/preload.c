@@ -256,6 +256,7 @@ start(void)
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 
 	opt.ram = preload.ram;
+	opt.flags |= USWAP_CONTROL;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
 	if (!say_goes_to(2)) /* it may be a file with the program's data */
