@@ -360,6 +360,7 @@ USWAP_API int uswap_residency(
 	X(over_budget, "pages",                                                \
 	    "most pages ever held beyond the budget, "                         \
 	    "for want of swap space")                                          \
+	X(pages_moved, "pages", "moved from a device that was taken away")     \
 	X(v_swapin, "requests", "FreeBSD's name: reads begun")                 \
 	X(v_swapout, "requests", "FreeBSD's name: writes begun")               \
 	X(v_swappgsin, "pages", "FreeBSD's name: pages of reads begun")        \

@@ -119,18 +119,22 @@ catch_interrupt(int fd)
 	sigaction(SIGTERM, &sa, NULL);
 }
 
-/* As info names it; a path may be written from here. */
+/* As info names it; a path may be written as seen from here. */
 static const char *
 device_name(int fd, pid_t pid, const char *given)
 {
 	struct json_t *o = client_info(fd, NULL);
+	const char *real = realpath(given, NULL), *name;
 	const struct json_t *d;
 
 	if (o == NULL)
 		no_answer(pid);
-	for (size_t i = 0; (d = json_item(o, "devices", i)) != NULL; i++)
-		if (strcmp(json_text(d, "device"), given) == 0)
-			return given;
+	for (size_t i = 0; (d = json_item(o, "devices", i)) != NULL; i++) {
+		name = json_text(d, "device");
+		if (strcmp(name, given) == 0 ||
+		    (real != NULL && strcmp(name, real) == 0))
+			return name;
+	}
 	return absolute_spec(given);
 }
 

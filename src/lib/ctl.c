@@ -65,7 +65,7 @@ job_on(struct ctl *ctl, struct ctl_job *j)
 static int
 job_off(struct ctl *ctl, struct ctl_job *j)
 {
-	int error = uswap_swapoff(
+	int error = ctx_swapoff_here(
 	    ctl->u, j->request.text, j->request.force ? USWAP_FORCE : 0);
 
 	strf(j->text, sizeof(j->text), "%s", uswap_error());

@@ -481,6 +481,7 @@ clerk_main(void *arg)
 	mtx_unlock(&u->call_lock);
 	if (error == 0) {
 		clerk_serve(u);
+		ctx_end_swapoff(u);
 		end_threads(u);
 		pager_destroy(&u->pager);
 		pmap_close(u->pmap);

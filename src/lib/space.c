@@ -253,7 +253,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .ram_peak = ptoa(k->ram_peak + buffers),
 	    .managed = ptoa(pg->map.pages),
 	    .swap_total = ptoa(pg->space.total),
-	    .swap_used = ptoa(pg->space.total - pg->space.avail),
+	    .swap_used = ptoa(swspace_used(&pg->space)),
 	    .metadata = metadata_bytes(pg),
 	    .pages_active =
 		pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count,
@@ -285,6 +285,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .v_swappgsin = k->pages_in,
 	    .v_swappgsout = k->v_swappgsout,
 	    .v_intrans = k->v_intrans,
+	    .pages_moved = k->pages_moved,
 	};
 	mtx_unlock(&pg->lock);
 	return 0;

@@ -308,7 +308,7 @@ pager_settle(
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,
- * and blocks in use = blocks assigned, when nothing is in flight.
+ * and blocks in use = blocks assigned, when no page-out is in flight.
  */
 void
 pager_check(struct pager *pg)
@@ -334,7 +334,7 @@ pager_check(struct pager *pg)
 	    "objects hold %ju pages, the pager counts %u", resident,
 	    pg->resident);
 	if (pip == 0)
-		KASSERT(blocks + pg->space.avail == pg->space.total,
-		    "blocks leaked: %ju assigned, %ju free of %ju", blocks,
-		    pg->space.avail, pg->space.total);
+		KASSERT(blocks + pg->moving == swspace_used(&pg->space),
+		    "blocks leaked: %ju assigned, %u moving, %ju in use",
+		    blocks, pg->moving, swspace_used(&pg->space));
 }

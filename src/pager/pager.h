@@ -48,7 +48,7 @@ struct pager_counters {
 	uint64_t clean_drops, zero_drops;
 	uint64_t swap_reads, swap_writes, read_errors, write_errors;
 	uint64_t waits_memory, wait_memory_ns, wait_read_ns;
-	uint64_t over_budget, ram_peak;
+	uint64_t over_budget, ram_peak, pages_moved;
 	/* Writes begun, and faults on pages on their way; FreeBSD's names. */
 	uint64_t v_swappgsout, v_intrans;
 };
@@ -89,6 +89,7 @@ struct pager {
 	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
+	uint32_t moving; /* (L) new blocks of moves in flight: pager_off.h */
 	bool grow; /* (L) swap space is full: exceed the budget */
 	struct pager_counters ctr; /* (L) */
 
@@ -224,7 +225,8 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
     struct object *dst, pindex_t n);
 /*
  * Frees up to `want` blocks whose page is in memory: a copy can be written
- * again, a page without space cannot leave.  Returns how many.
+ * again, a page without space cannot leave.  Returns how many.  Blocks on a
+ * closing device are not among them: freeing those gives nobody space.
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
 

@@ -12,7 +12,8 @@
 /*
  * Without space for a fresh run, a page that has a block of its own is
  * written over it.  Nothing can be lost by that: the page in memory is newer
- * than the block, and stays until the write has succeeded.
+ * than the block, and stays until the write has succeeded.  Not on a device
+ * that is closing: what is assigned there does not change any more.
  */
 static uint32_t
 take_in_place(struct pager *pg, struct pgio *io)
@@ -24,7 +25,8 @@ take_in_place(struct pager *pg, struct pgio *io)
 		struct object *o = pager_object(pg, p);
 
 		io->blk = swmap_get(&o->swmap, p->pindex);
-		if (!swblk_valid(io->blk))
+		if (!swblk_valid(io->blk) ||
+		    swspace_closing(&pg->space, io->blk))
 			continue;
 		page_dequeue(&pg->pages, p);
 		io->page[0] = page_no(&pg->pages, p);

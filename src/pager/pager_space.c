@@ -212,9 +212,10 @@ reclaim_from(struct pager *pg, enum page_queue queue, uint32_t want)
 	for (p = pageq_first(&pg->pages, queue); p != NULL && freed < want;
 	     p = pageq_next(&pg->pages, p)) {
 		struct object *o = pager_object(pg, p);
+		swblk_t blk = swmap_get(&o->swmap, p->pindex);
 
 		if (o->reserved || (p->flags & PG_WRITING) != 0 ||
-		    !swblk_valid(swmap_get(&o->swmap, p->pindex)))
+		    !swblk_valid(blk) || swspace_closing(&pg->space, blk))
 			continue;
 		pager_unswapped(pg, o, p->pindex);
 		freed++;
