@@ -26,6 +26,7 @@ const char info_usage[] =
 struct view {
 	char unit; /* k, m, g, h */
 	bool json;
+	int width; /* of the names of devices */
 	unsigned n; /* how many were shown */
 };
 
@@ -49,7 +50,7 @@ print_device(
 	/* What is bad does not count; there may be more in use than is left. */
 	uint64_t avail = size > used ? size - used : 0;
 
-	printf("%-24s", name);
+	printf("%-*s", v->width, name);
 	print_size(v, size);
 	print_size(v, used);
 	print_size(v, avail);
@@ -57,8 +58,16 @@ print_device(
 	    " %7.0f%%\n", size > 0 ? 100.0 * (double)used / (double)size : 0);
 }
 
+/* The name, and how long it is. */
+static int
+name_of(const struct json_t *device, char *name, size_t size)
+{
+	return snprintf(name, size, "%s%s", json_text(device, "device"),
+	    json_true_at(device, "closing") ? " (closing)" : "");
+}
+
 static void
-print_devices(const struct view *v, const struct json_t *o)
+print_devices(struct view *v, const struct json_t *o)
 {
 	const struct json_t *d;
 	char name[1100];
@@ -67,11 +76,16 @@ print_devices(const struct view *v, const struct json_t *o)
 			   : v->unit == 'g' ? "1G-blocks"
 					    : "Size";
 
-	printf("%-24s %10s %10s %10s %8s\n", "Device", unit, "Used", "Avail",
-	    "Capacity");
+	v->width = 16;
 	for (size_t i = 0; (d = json_item(o, "devices", i)) != NULL; i++) {
-		snprintf(name, sizeof(name), "%s%s", json_text(d, "device"),
-		    json_true_at(d, "closing") ? " (closing)" : "");
+		int len = name_of(d, name, sizeof(name));
+
+		v->width = len > v->width ? len : v->width;
+	}
+	printf("%-*s %10s %10s %10s %8s\n", v->width, "Device", unit, "Used",
+	    "Avail", "Capacity");
+	for (size_t i = 0; (d = json_item(o, "devices", i)) != NULL; i++) {
+		(void)name_of(d, name, sizeof(name));
 		print_device(
 		    v, name, json_number(d, "size"), json_number(d, "used"));
 	}
@@ -130,7 +144,7 @@ print_info(struct view *v, pid_t pid, const struct json_t *o)
 	char program[512];
 
 	program_of(pid, program, sizeof(program));
-	printf("%s%d: %.*s\n", v->n > 0 ? "\n" : "", (int)pid, 70, program);
+	printf("%s%d: %s\n", v->n > 0 ? "\n" : "", (int)pid, program);
 	print_devices(v, o);
 	print_memory(o);
 	print_group(o, "Counters", "stats", sizes);

@@ -73,15 +73,14 @@ print_row(pid_t pid, const char *program, const struct json_t *o)
 	char a[16], b[16], c[16], d[16];
 
 	if (o == NULL)
-		printf("%8d %8s %8s %8s %8s  %.*s (does not answer)\n",
-		    (int)pid, "-", "-", "-", "-", 60, program);
+		printf("%8d %8s %8s %8s %8s  %s (does not answer)\n", (int)pid,
+		    "-", "-", "-", "-", program);
 	else
-		printf("%8d %8s %8s %8s %8s  %.*s\n", (int)pid,
+		printf("%8d %8s %8s %8s %8s  %s\n", (int)pid,
 		    show_size(a, json_number(o, "stats.ram_used")),
 		    show_size(b, json_number(o, "stats.ram_budget")),
 		    show_size(c, json_number(o, "stats.swap_used")),
-		    show_size(d, json_number(o, "stats.swap_total")), 60,
-		    program);
+		    show_size(d, json_number(o, "stats.swap_total")), program);
 }
 
 static void

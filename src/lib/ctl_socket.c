@@ -57,7 +57,7 @@ candidate(unsigned i, char *dir, size_t len)
 
 	switch (i) {
 	case 0:
-		if (run == NULL || run[0] != '/' || strlen(run) + 32 > len)
+		if (run == NULL || run[0] != '/' || strlen(run) + 7 > len)
 			return false;
 		strf(parent, sizeof(parent), "%s", run);
 		break;
@@ -169,7 +169,7 @@ int
 ctl_listen(char *path, size_t len, char *err, size_t errlen)
 {
 	int fd = -ENOENT;
-	char dir[80];
+	char dir[92]; /* with a name behind it, an address */
 
 	for (unsigned i = 0; i < 3; i++) {
 		if (!candidate(i, dir, sizeof(dir)))
