@@ -196,7 +196,8 @@ ctl_parse(const char *line, size_t len, void *arena, struct ctl_request *ret,
 	if (!too_deep(line, len))
 		o = json_loadb(line, len, JSON_REJECT_DUPLICATES, &why);
 	if (o == NULL)
-		strf(err, errlen, "this is no request: %s", why.text);
+		strf(err, errlen, "this is no request: %s",
+		    why.text[0] != '\0' ? why.text : "it is too large");
 	else
 		error = read_request(o, ret, err, errlen);
 	/* Nothing is freed: the whole arena is. */

@@ -139,7 +139,7 @@ test_requests(void **state)
 	for (size_t i = 1; i + 2 < sizeof(text); i += 2)
 		memcpy(text + i, "1,", 2);
 	text[sizeof(text) - 2] = ']';
-	refused(text, "memory");
+	refused(text, "too large");
 	snprintf(
 	    text, sizeof(text), "{\"request\":\"on\",\"spec\":\"%01200d\"}", 0);
 	refused(text, "1 to 1199 bytes");
