@@ -221,11 +221,14 @@ welcome(struct ctl *ctl, int fd)
 	c->heard_ns = now_ns();
 }
 
-/* No more in one round than there are places: those who came get their turn. */
+/*
+ * No more in one round than half of the places: however many come, each has
+ * time to say what it wants before it is the oldest.
+ */
 static void
-accept_all(struct ctl *ctl)
+accept_some(struct ctl *ctl)
 {
-	for (unsigned i = 0; i < CTL_CLIENTS; i++) {
+	for (unsigned i = 0; i < CTL_CLIENTS / 2; i++) {
 		int fd = accept4(
 		    ctl->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -432,7 +435,7 @@ ctl_main(void *arg)
 	pthread_setname_np(pthread_self(), "uswap-ctl");
 	while (!atomic_load(&ctl->stop)) {
 		wait_for_something(ctl);
-		accept_all(ctl);
+		accept_some(ctl);
 		job_look(ctl);
 		for (unsigned i = 0; i < CTL_CLIENTS; i++)
 			if (ctl->client[i].fd >= 0)
