@@ -436,10 +436,10 @@ ctl_main(void *arg)
 	while (!atomic_load(&ctl->stop)) {
 		wait_for_something(ctl);
 		accept_some(ctl);
-		job_look(ctl);
 		for (unsigned i = 0; i < CTL_CLIENTS; i++)
 			if (ctl->client[i].fd >= 0)
 				serve(ctl, &ctl->client[i]);
+		job_look(ctl);
 		pace();
 	}
 	for (unsigned i = 0; i < CTL_CLIENTS; i++)

@@ -178,7 +178,13 @@ do_swapoff_end(struct uswap *u, struct call *c)
 static int
 do_swapoff_stop(struct uswap *u, struct call *c)
 {
-	if (u->off.going && strcmp(u->off.name, c->text) == 0) {
+	bool begun;
+
+	/* Before that it would be forgotten. */
+	mtx_lock(&u->call_lock);
+	begun = u->off.begun;
+	mtx_unlock(&u->call_lock);
+	if (u->off.going && begun && strcmp(u->off.name, c->text) == 0) {
 		atomic_store(&u->off.swapoff.stop, true);
 		return 0;
 	}
