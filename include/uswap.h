@@ -333,7 +333,8 @@ USWAP_API int uswap_residency(
 	    "buffers")                                                         \
 	X(ram_peak, "bytes", "the highest ram_used so far")                    \
 	X(managed, "bytes", "address space of the managed regions")            \
-	X(swap_total, "bytes", "swap space that can be allocated")             \
+	X(swap_total, "bytes",                                                 \
+	    "swap space that can be allocated, not on a closing device")       \
 	X(swap_used, "bytes", "swap space in use")                             \
 	X(metadata, "bytes", "the pager's own bookkeeping")                    \
 	X(pages_active, "pages", "mapped into the program")                    \

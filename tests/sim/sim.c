@@ -260,12 +260,12 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 	p->weight[EV_WIRE] *= 4;
 	p->weight[EV_UNWIRE] *= 4;
 	p->weight[EV_SWAPON] = rng_below(&r, 4) == 0;
-	p->weight[EV_SWAPOFF] = 0;
+	p->weight[EV_SWAPOFF] = p->weight[EV_MOVER] = 0;
 	if (rng_below(&r, 3) == 0) {
 		p->weight[EV_SWAPON] = 3;
 		p->weight[EV_SWAPOFF] = 1 + (uint32_t)rng_below(&r, 3);
+		p->weight[EV_MOVER] = 5 + (uint32_t)rng_below(&r, 100);
 	}
-	p->weight[EV_MOVER] = 5 + (uint32_t)rng_below(&r, 100);
 }
 
 static void
@@ -500,8 +500,8 @@ draw(struct sim *s)
 }
 
 /* As the library does it. */
-static void
-swapon(struct sim *s)
+void
+sim_swapon(struct sim *s)
 {
 	unsigned i = 0;
 
@@ -590,7 +590,7 @@ sim_event(struct sim *s)
 		advance(s);
 		break;
 	case EV_SWAPON:
-		swapon(s);
+		sim_swapon(s);
 		break;
 	case EV_SWAPOFF:
 		swapoff(s);

@@ -112,6 +112,8 @@ void sim_event(struct sim *);
 void sim_drain(struct sim *);
 /* Begins to take disk i away: 0 or -errno. */
 int sim_swapoff(struct sim *, unsigned i, bool force);
+/* Adds a disk, if there is a place. */
+void sim_swapon(struct sim *);
 /* Goes on until that is over, and nothing else happens. */
 void sim_swapoff_end(struct sim *);
 /* Reads the whole program once and compares it. */

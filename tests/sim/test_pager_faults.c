@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "sim/sim.h"
@@ -229,6 +230,47 @@ test_swapoff_fails(void **state)
 	}
 }
 
+/* Pages of memory that this process has. */
+static unsigned long
+memory(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long size = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &size), 1);
+	fclose(f);
+	return size;
+}
+
+/* A thousand times on and off: nothing is used up. */
+static void
+test_swapoff_leaks(void **state)
+{
+	unsigned long size = 0;
+	struct sim_params p;
+
+	(void)state;
+	before_swapoff(1, false, &p);
+	/* No objects that come, go or grow: they cost memory. */
+	s.par.weight[EV_MAP] = s.par.weight[EV_GROW] = 0;
+	s.par.weight[EV_MOVE] = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(sim_swapoff(&s, i % 2, false), 0);
+		while (s.swapoff.dev != NULL)
+			sim_event(&s);
+		sim_swapon(&s);
+		if (i == 100)
+			size = memory();
+	}
+	assert_int_equal(s.off, 1000);
+	assert_int_equal(memory(), size);
+	assert_true(s.pg.ctr.pages_moved > 10000);
+	sim_read_all(&s);
+	assert_int_equal(s.lost, 0);
+	sim_close(&s);
+}
+
 /* The cable is cut: what is in memory stays right, the rest is lost. */
 static void
 test_unplug(void **state)
@@ -262,6 +304,7 @@ main(void)
 	    cmocka_unit_test(test_swapoff_reads_fail),
 	    cmocka_unit_test(test_swapoff_nth_write),
 	    cmocka_unit_test(test_swapoff_fails),
+	    cmocka_unit_test(test_swapoff_leaks),
 	    cmocka_unit_test(test_unplug),
 	};
 
