@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * ctl: lines and requests; settings; the control socket of a pager in this
+ * control: lines and requests; settings; the control socket of a pager in this
  * process, and what its clients may do to it.  Real programs: e2e/test_ctl.sh.
  */
 #include <setjmp.h>
