@@ -61,6 +61,12 @@ enum {
 	USWAP_VERBOSE = 1 << 1,
 	/* Say nothing: descriptor 2 is not the stderr.  Outweighs the other. */
 	USWAP_QUIET = 1 << 2,
+	/*
+	 * Make a control socket, which the command `uswap` speaks to: for the
+	 * same user and root, in a directory of the user's.  One in a process.
+	 * Where it cannot be had the pager starts without.
+	 */
+	USWAP_CONTROL = 1 << 3,
 };
 
 /* What happens when the budget is used and swap space is full. */
@@ -367,7 +373,12 @@ USWAP_API int uswap_residency(
 	X(over_budget, "pages",                                                \
 	    "most pages ever held beyond the budget, "                         \
 	    "for want of swap space")                                          \
-	X(pages_moved, "pages", "moved from a device that was taken away")
+	X(pages_moved, "pages", "moved from a device that was taken away")     \
+	X(v_swapin, "requests", "FreeBSD's name: reads begun")                 \
+	X(v_swapout, "requests", "FreeBSD's name: writes begun")               \
+	X(v_swappgsin, "pages", "FreeBSD's name: pages of reads begun")        \
+	X(v_swappgsout, "pages", "FreeBSD's name: pages of writes begun")      \
+	X(v_intrans, "events", "FreeBSD's name: faults on pages on their way")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;
@@ -387,6 +398,37 @@ USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
  * length it needs without the final NUL, as snprintf(3) does.
  */
 USWAP_API int uswap_report(uswap_t *u, int json, char *buf, size_t size);
+
+/* ---- settings ------------------------------------------------------------ */
+
+/*
+ * X(name, unit, description): what can be changed while the pager runs.  The
+ * numbers it starts with suit its budget.
+ */
+#define USWAP_SETTINGS(X)                                                      \
+	X(swap_async_max, "requests", "writes in flight at once, at most")     \
+	X(free_low, "pages", "page-out begins when fewer are free")            \
+	X(free_high, "pages", "page-out ends when so many are free")           \
+	X(inactive_goal, "pages", "kept inactive while page-out works")        \
+	X(read_window, "pages", "one read of a stream brings, at most")        \
+	X(write_cluster, "pages", "one write takes, at most")
+
+/*
+ * uswap_set(u, name, value), uswap_get(u, name, &value): changes or tells one
+ * setting.  Errors: ENOENT there is no such setting; ERANGE the value is out of
+ * its range, which uswap_error() names: swap_async_max 1..8, read_window and
+ * write_cluster 1..256, free_low 16 or more and below free_high, free_high a
+ * quarter of the budget at most, inactive_goal a half at most.
+ */
+USWAP_API int uswap_set(uswap_t *u, const char *name, uint64_t value);
+USWAP_API int uswap_get(uswap_t *u, const char *name, uint64_t *ret_value);
+
+/*
+ * uswap_control_end(u): removes the control socket's name, as uswap_close does:
+ * for a process that ends without closing.  One that is killed leaves the name
+ * behind; the next `uswap list` removes it.
+ */
+USWAP_API void uswap_control_end(uswap_t *u);
 
 /* ---- fork ---------------------------------------------------------------- */
 

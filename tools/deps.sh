@@ -35,6 +35,8 @@ look() {
 	devel liburing liburing-dev
 	devel libxxhash libxxhash-dev
 	archive libjemalloc_pic.a libjemalloc-dev
+	devel jansson libjansson-dev
+	archive libjansson.a libjansson-dev
 	case $1 in
 	check)
 		devel cmocka libcmocka-dev

@@ -42,6 +42,26 @@ parse_size(const char *text, uint64_t *ret_bytes)
 	return true;
 }
 
+/* Two digits below ten units, whole units above, as the pager's own report. */
+char *
+show_size(char text[16], uint64_t bytes)
+{
+	static const char units[] = "BKMGTP";
+	double size = (double)bytes;
+	size_t u = 0;
+
+	while (size >= 1023.5 && units[u + 1] != '\0') {
+		size /= 1024;
+		u++;
+	}
+	if (u == 0)
+		snprintf(text, 16, "%u", (unsigned)bytes);
+	else
+		snprintf(
+		    text, 16, "%.*f%c", size < 9.95 ? 1 : 0, size, units[u]);
+	return text;
+}
+
 static bool
 read_number(const char *path, uint64_t *ret)
 {

@@ -270,7 +270,7 @@ is_tmp(const char *spec)
 }
 
 /* PATH,size=1G or tmp,dir=DIR with an absolute path. */
-static char *
+char *
 absolute_spec(const char *spec)
 {
 	const char *dir = strstr(spec, ",dir=");

@@ -303,10 +303,13 @@ read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 {
 	struct pager *pg = h->pg;
 	pindex_t end = mapped_end(pg, o, from - 1), i = from;
-	pindex_t stop = (pindex_t)US_MIN((uint64_t)from + 2 * window, end);
-	uint32_t before = 0, after = window - 1, n;
+	pindex_t stop;
+	uint32_t before = 0, after, n;
 	struct pgio *io = h->io;
 
+	window = US_MIN(window, pg->read_window);
+	stop = (pindex_t)US_MIN((uint64_t)from + 2 * window, end);
+	after = window - 1;
 	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
 		i++;
 	if (i >= stop || io == NULL || o->careful > 0 ||
@@ -326,11 +329,12 @@ leap_ahead(struct handler *h, struct object *o, const struct stream *s)
 {
 	struct pager *pg = h->pg;
 	const struct map_entry *e = map_lookup(&pg->map, object_va(o, s->back));
-	uint32_t leaps = US_MIN(s->window, LEAPS_MAX);
+	uint32_t leaps = US_MIN(s->window, pg->read_window);
 	uintptr_t va = object_va(o, s->back);
 
 	if (e == NULL || o->careful > 0)
 		return;
+	leaps = US_MIN(leaps, LEAPS_MAX);
 	while (leaps-- > 0) {
 		uint32_t before = 0, after = 0, n = 1;
 		pindex_t i;
@@ -361,7 +365,8 @@ fault_disk(struct handler *h, struct object *o, pindex_t i)
 	struct pager *pg = h->pg;
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
-	uint32_t want = policy_window(stream_run(s), pager_free(pg)), n;
+	uint32_t window = US_MIN(stream_run(s), pg->read_window);
+	uint32_t want = policy_window(window, pager_free(pg)), n;
 	uint32_t before = 0, after = 0;
 	pindex_t first;
 	enum pager_rv rv;
@@ -395,8 +400,8 @@ fault_disk(struct handler *h, struct object *o, pindex_t i)
 		return WAIT;
 	if (stream_leaps(s))
 		leap_ahead(h, o, s);
-	else if (!down && s->window >= STREAM_RUN)
-		read_ahead(h, o, first + n, s->window);
+	else if (!down && window >= STREAM_RUN)
+		read_ahead(h, o, first + n, window);
 	return ANSWERED;
 }
 
@@ -594,6 +599,7 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	struct pager *pg = h->pg;
 
 	if (p->flags & PG_BUSY) {
+		pg->ctr.v_intrans++;
 		p->flags |= PG_WANTED;
 		return ANSWERED;
 	}

@@ -27,7 +27,7 @@ int
 pageout_init(struct pageout *po, struct pager *pg, struct blkq *q)
 {
 	KASSERT(blkq_depth(q) >= PAGEOUT_IO, "queue too shallow");
-	*po = (struct pageout){.pg = pg, .q = q};
+	*po = (struct pageout){.pg = pg, .q = q, .async_max = PAGEOUT_IO};
 	po->all = mem_map(PAGEOUT_IO * sizeof(struct pgio));
 	po->batch = mem_map(sizeof(struct batch));
 	po->copy = mem_map(ptoa(CLUSTER_MAX));
@@ -388,7 +388,8 @@ launder(struct pageout *po)
 	struct pager *pg = po->pg;
 	uint32_t started = 0;
 
-	while (po->io != NULL && pg->pages.q[PQ_LAUNDRY].count > 0) {
+	while (po->io != NULL && blkq_inflight(po->q) < po->async_max &&
+	       pg->pages.q[PQ_LAUNDRY].count > 0) {
 		struct pgio *io = po->io;
 
 		if (pager_putpages(pg, po->q, io) != PAGER_PEND) {

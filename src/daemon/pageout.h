@@ -19,7 +19,7 @@
 
 #include "pager/pager.h"
 
-/* Writes in flight at once, of up to 1 MiB each. */
+/* Writes in flight at once, at most, of up to 1 MiB each. */
 #define PAGEOUT_IO 8
 
 /*
@@ -47,6 +47,7 @@ struct pageout {
 	struct pgio *all;
 	struct batch *batch; /* pages being worked on */
 	char *copy; /* CLUSTER_MAX pages: what they hold */
+	uint32_t async_max; /* pager's lock: writes in flight, 1..PAGEOUT_IO */
 	uint32_t writing; /* pages in writes in flight */
 	uint32_t turn; /* batches deactivated while a stream left pages */
 	bool working; /* between the water marks */

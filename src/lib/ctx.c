@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "daemon/policy.h"
+#include "lib/ctl.h"
 #include "lib/ctx.h"
 #include "lib/vma.h"
 
@@ -476,6 +477,8 @@ clerk_main(void *arg)
 	leave_file_table(u);
 	u->maps_fd = vma_open();
 	error = build(u, err, sizeof(err));
+	if (error == 0)
+		ctl_start(u);
 	strf(u->call.text, sizeof(u->call.text), "%s", err);
 	mtx_lock(&u->call_lock);
 	u->failure = error;
@@ -504,6 +507,7 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
 	cv_init(&u->range_cv);
+	u->call_taken = true; /* the clerk's answer comes before all calls */
 	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
 		strf(err, errlen, "no thread for the pager: %s; %s",
@@ -514,6 +518,8 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	while (!u->call_done)
 		cv_wait(&u->call_cv, &u->call_lock);
 	error = u->failure;
+	u->call_taken = false;
+	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
 	if (error != 0) {
 		pthread_join(u->clerk_thread.thread, NULL);

@@ -101,6 +101,7 @@ struct uswap {
 	struct cv range_cv;
 	_Atomic bool want_range;
 	uintptr_t range_start, range_end;
+	struct ctl *ctl; /* NULL without a control socket: see ctl.h */
 
 	struct off off;
 
@@ -122,6 +123,8 @@ int ctx_thread_create(
     struct ctx_thread *, struct uswap *, unsigned index, void *(*body)(void *));
 /* Stops taking away a device, if that is going on. */
 void ctx_end_swapoff(struct uswap *);
+/* uswap_swapoff in the calling thread, which is one of the pager's. */
+int ctx_swapoff_here(struct uswap *, const char *name, unsigned flags);
 /* The clerk's body, and one for each other kind of thread. */
 void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
@@ -145,5 +148,7 @@ call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
 call_fn do_swapon, do_stats;
+/* A device opened by a thread of the pager's: addr and, its priority, arg[0]. */
+call_fn do_swapon_opened;
 
 #endif

@@ -44,16 +44,13 @@ report(struct uswap *u, bool *what, int error)
 	mtx_unlock(&u->call_lock);
 }
 
-static void *
-swapoff_main(void *arg)
+static void
+take_away(struct uswap *u)
 {
-	struct ctx_thread *t = arg;
-	struct uswap *u = t->u;
 	struct swapoff *so = &u->off.swapoff;
 	struct blkq *q;
 	int error, ret = 0;
 
-	pthread_setname_np(pthread_self(), "uswap-swapoff");
 	error = blkq_create_uring(SWAPOFF_IO, -1, &q);
 	if (error == 0) {
 		error = swapoff_init(so, &u->pager, q);
@@ -64,7 +61,7 @@ swapoff_main(void *arg)
 	}
 	report(u, &u->off.begun, error);
 	if (error != 0)
-		return NULL;
+		return;
 	/* What is left may belong to transfers of others, which end soon. */
 	while (!swapoff_over(so, &ret))
 		if (!swapoff_step(so))
@@ -72,6 +69,15 @@ swapoff_main(void *arg)
 	u->off.lost = so->lost;
 	swapoff_destroy(so);
 	report(u, &u->off.over, ret);
+}
+
+static void *
+swapoff_main(void *arg)
+{
+	struct ctx_thread *t = arg;
+
+	pthread_setname_np(pthread_self(), "uswap-swapoff");
+	take_away(t->u);
 	return NULL;
 }
 
@@ -111,7 +117,10 @@ explain(char *text, size_t len, const char *name, int error)
 	}
 }
 
-/* 1: another device is being taken away, try again. */
+/*
+ * 1: another device is being taken away, try again.  arg[1]: the caller is a
+ * thread of the pager's and will do it itself.
+ */
 static int
 do_swapoff(struct uswap *u, struct call *c)
 {
@@ -124,10 +133,13 @@ do_swapoff(struct uswap *u, struct call *c)
 		error = -EBUSY;
 	} else {
 		off->begun = off->over = false;
+		off->lost = 0;
 		off->force = (c->arg[0] & USWAP_FORCE) != 0;
 		strf(off->name, sizeof(off->name), "%s", c->text);
-		error = ctx_thread_create(&off->thread, u, 0, swapoff_main);
-		if (error == 0) {
+		error = c->arg[1] ? 0
+				  : ctx_thread_create(
+					&off->thread, u, 0, swapoff_main);
+		if (error == 0 && !c->arg[1]) {
 			await(u, &off->begun);
 			error = off->ret;
 			if (error != 0)
@@ -149,7 +161,8 @@ do_swapoff_end(struct uswap *u, struct call *c)
 {
 	struct off *off = &u->off;
 
-	pthread_join(off->thread.thread, NULL);
+	if (!c->arg[1])
+		pthread_join(off->thread.thread, NULL);
 	off->going = false;
 	if (off->lost > 0)
 		log_msg(LOG_ERROR,
@@ -165,7 +178,13 @@ do_swapoff_end(struct uswap *u, struct call *c)
 static int
 do_swapoff_stop(struct uswap *u, struct call *c)
 {
-	if (u->off.going && strcmp(u->off.name, c->text) == 0) {
+	bool begun;
+
+	/* Before that it would be forgotten. */
+	mtx_lock(&u->call_lock);
+	begun = u->off.begun;
+	mtx_unlock(&u->call_lock);
+	if (u->off.going && begun && strcmp(u->off.name, c->text) == 0) {
 		atomic_store(&u->off.swapoff.stop, true);
 		return 0;
 	}
@@ -293,6 +312,29 @@ uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
 		return c.ret;
 	while (!wait_for(u, &u->off.over))
 		continue;
+	c.fn = do_swapoff_end;
+	return ctx_call(u, &c);
+}
+
+/*
+ * Creating a thread enters the program's allocator.  The clerk must not wait
+ * for that where the allocator's calls of mmap wait for the clerk.
+ */
+int
+ctx_swapoff_here(struct uswap *u, const char *name, unsigned flags)
+{
+	struct call c = name_call(do_swapoff, name);
+	static const bool never = false;
+
+	if (c.ret != 0)
+		return c.ret;
+	c.arg[0] = flags;
+	c.arg[1] = true;
+	while (ctx_call(u, &c) == 1)
+		(void)wait_for(u, &never);
+	if (c.ret != 0)
+		return c.ret;
+	take_away(u);
 	c.fn = do_swapoff_end;
 	return ctx_call(u, &c);
 }

@@ -7,17 +7,7 @@
 #include "lib/ctx.h"
 #include "lib/report.h"
 
-/* Where the next piece of text goes, and how long it all is. */
-struct out {
-	char *buf;
-	size_t size;
-	size_t len;
-};
-
-static void put(struct out *, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void
+void
 put(struct out *o, const char *fmt, ...)
 {
 	size_t room = o->len < o->size ? o->size - o->len : 0;
@@ -31,18 +21,63 @@ put(struct out *o, const char *fmt, ...)
 		o->len += (size_t)n;
 }
 
+/*
+ * The length of the character of UTF-8 at p, 0 if there is none.  Names of files
+ * may be anything; readers of JSON insist.
+ */
+static unsigned
+utf8_len(const unsigned char *p)
+{
+	unsigned n = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
+
+	if (*p < 0xc2 || *p > 0xf4 || (*p == 0xe0 && p[1] < 0xa0) ||
+	    (*p == 0xed && p[1] > 0x9f) || (*p == 0xf0 && p[1] < 0x90) ||
+	    (*p == 0xf4 && p[1] > 0x8f))
+		return 0;
+	for (unsigned i = 1; i < n; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+void
+put_string(struct out *o, const char *text)
+{
+	const unsigned char *p = (const unsigned char *)text;
+
+	put(o, "\"");
+	while (*p != '\0') {
+		unsigned n = *p >= 0x80 ? utf8_len(p) : 1;
+
+		if (n == 0 || *p < ' ' || *p == 0x7f)
+			put(o, "\\u%04x", *p);
+		else
+			put(o, "%s%.*s", *p == '"' || *p == '\\' ? "\\" : "",
+			    (int)n, p);
+		p += US_MAX(n, 1);
+	}
+	put(o, "\"");
+}
+
+void
+put_stats(struct out *o, const struct uswap_stats *st)
+{
+	const char *sep = "{";
+
+#define FIELD(name, unit, text)                                                \
+	put(o, "%s\"" #name "\": %" PRIu64, sep, st->name);                    \
+	sep = ", ";
+	USWAP_STATS(FIELD)
+#undef FIELD
+	put(o, "}");
+}
+
 int
 report_json(const struct uswap_stats *st, char *buf, size_t size)
 {
 	struct out o = {buf, size, 0};
-	const char *sep = "{";
 
-#define FIELD(name, unit, text)                                                \
-	put(&o, "%s\"" #name "\": %" PRIu64, sep, st->name);                   \
-	sep = ", ";
-	USWAP_STATS(FIELD)
-#undef FIELD
-	put(&o, "}");
+	put_stats(&o, st);
 	return (int)o.len;
 }
 

@@ -10,40 +10,54 @@
 #include "lib/config.h"
 #include "lib/ctx.h"
 
+/* Adds a device, which is the space's from now on; closes it on failure. */
+static int
+use_device(struct uswap *u, struct blkdev *dev, int prio, struct call *c)
+{
+	uint32_t pages = blkdev_pages(dev);
+	char size[16];
+	int error;
+
+	mtx_lock(&u->pager.lock);
+	error = swspace_on(&u->pager.space, dev, prio);
+	/* What could not be written may be tried again. */
+	if (error == 0) {
+		u->pager.grow = false;
+		u->pager.need_pageout(u);
+	}
+	mtx_unlock(&u->pager.lock);
+	if (error == 0) {
+		if (u->opt.flags & USWAP_VERBOSE)
+			log_msg(LOG_NOTE, "swap on %s, %s, priority %d",
+			    blkdev_name(dev), size_text(size, ptoa(pages)),
+			    prio);
+		return 0;
+	}
+	strf(c->text, sizeof(c->text), "%s cannot be used for swap: %s",
+	    blkdev_name(dev), strerrorname_np(-error));
+	blkdev_close(dev);
+	return error;
+}
+
 int
 do_swapon(struct uswap *u, struct call *c)
 {
 	struct blkdev *dev;
 	char err[512];
-	char size[16];
 	int prio, error;
 
 	error = config_open_spec(
 	    c->text, u->ram_pages, &dev, &prio, err, sizeof(err));
-	if (error == 0) {
-		uint32_t pages = blkdev_pages(dev);
-
-		mtx_lock(&u->pager.lock);
-		error = swspace_on(&u->pager.space, dev, prio);
-		/* What could not be written may be tried again. */
-		if (error == 0) {
-			u->pager.grow = false;
-			u->pager.need_pageout(u);
-		}
-		mtx_unlock(&u->pager.lock);
-		if (error == 0) {
-			if (u->opt.flags & USWAP_VERBOSE)
-				log_msg(LOG_NOTE, "swap on %s, %s, priority %d",
-				    blkdev_name(dev),
-				    size_text(size, ptoa(pages)), prio);
-			return 0;
-		}
-		strf(err, sizeof(err), "%s cannot be used for swap: %s",
-		    blkdev_name(dev), strerrorname_np(-error));
-		blkdev_close(dev);
-	}
+	if (error == 0)
+		return use_device(u, dev, prio, c);
 	strf(c->text, sizeof(c->text), "%s", err);
 	return error;
+}
+
+int
+do_swapon_opened(struct uswap *u, struct call *c)
+{
+	return use_device(u, (struct blkdev *)c->addr, (int)c->arg[0], c);
 }
 
 /* ---- wiring -------------------------------------------------------------- */
@@ -284,6 +298,11 @@ do_stats(struct uswap *u, struct call *c)
 	    .wait_memory_ns = k->wait_memory_ns,
 	    .wait_read_ns = k->wait_read_ns,
 	    .over_budget = k->over_budget,
+	    .v_swapin = k->swap_reads,
+	    .v_swapout = k->swap_writes,
+	    .v_swappgsin = k->pages_in,
+	    .v_swappgsout = k->v_swappgsout,
+	    .v_intrans = k->v_intrans,
 	    .pages_moved = k->pages_moved,
 	};
 	mtx_unlock(&pg->lock);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/config.h"
+#include "lib/ctl.h"
 #include "lib/ctx.h"
 #include "lib/report.h"
 
@@ -30,7 +31,7 @@ check_options(const struct uswap_options *opt)
 		    "supported, only %zu",
 		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
 	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
-				      USWAP_QUIET)) != 0)
+				      USWAP_QUIET | USWAP_CONTROL)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
 	if (opt->when_full > USWAP_FULL_KILL)
 		return ctx_error(
@@ -94,6 +95,7 @@ uswap_close(uswap_t *u)
 		return ctx_error(-EBUSY,
 		    "%u region%s still managed: unmap first", managed,
 		    managed == 1 ? " is" : "s are");
+	ctl_stop(u);
 	ctx_stop(u);
 	mem_unmap(u, sizeof(*u));
 	return 0;

@@ -20,6 +20,8 @@ pager_init(struct pager *pg, const struct pager_params *p)
 	pg->free_low = p->free_low;
 	pg->free_high = p->free_high;
 	pg->inactive_goal = p->inactive_goal;
+	pg->read_window = CLUSTER_MAX;
+	pg->write_cluster = CLUSTER_MAX;
 	mtx_init(&pg->lock, RANK_VM);
 	cv_init(&pg->unbusied);
 	swspace_init(&pg->space);

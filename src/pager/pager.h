@@ -49,6 +49,8 @@ struct pager_counters {
 	uint64_t swap_reads, swap_writes, read_errors, write_errors;
 	uint64_t waits_memory, wait_memory_ns, wait_read_ns;
 	uint64_t over_budget, ram_peak, pages_moved;
+	/* Writes begun, and faults on pages on their way; FreeBSD's names. */
+	uint64_t v_swappgsout, v_intrans;
 };
 
 struct pager_params {
@@ -78,9 +80,12 @@ struct pager {
 	uint32_t resident; /* (L) descriptors in use */
 	uint32_t loose; /* (L) loose frames */
 	uint32_t wired; /* (L) pages with a wire count */
-	uint32_t free_low; /* (C) page-out starts below ... */
-	uint32_t free_high; /* (C) ... and stops above */
-	uint32_t inactive_goal; /* (C) */
+	/* Settings, which may change while all runs: see lib/settings.c. */
+	uint32_t free_low; /* (L) page-out starts below ... */
+	uint32_t free_high; /* (L) ... and stops above */
+	uint32_t inactive_goal; /* (L) */
+	uint32_t read_window; /* (L) pages one read may bring, at most */
+	uint32_t write_cluster; /* (L) pages one write may take, at most */
 	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */

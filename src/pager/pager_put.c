@@ -40,7 +40,7 @@ take_in_place(struct pager *pg, struct pgio *io)
 static uint32_t
 take_run(struct pager *pg, struct pgio *io)
 {
-	uint32_t n = US_MIN(pg->pages.q[PQ_LAUNDRY].count, CLUSTER_MAX);
+	uint32_t n = US_MIN(pg->pages.q[PQ_LAUNDRY].count, pg->write_cluster);
 
 	if (pg->careful > 0)
 		n = 1;
@@ -103,6 +103,7 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 	    .arg = io};
 	io->req.blk = devblk;
 	pg->ctr.swap_writes++;
+	pg->ctr.v_swappgsout += io->n;
 	blkq_submit(q, &io->req);
 	return PAGER_PEND;
 }

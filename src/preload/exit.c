@@ -197,6 +197,8 @@ report(void)
 	}
 	if (preload.stats != NULL && *preload.stats != '\0')
 		write_stats(pager_report(1));
+	if (pager)
+		uswap_control_end(preload.u);
 }
 
 /* ---- the ways out -------------------------------------------------------- */

@@ -257,6 +257,7 @@ start(void)
 
 	opt.ram = preload.ram;
 	opt.when_full = preload.when_full;
+	opt.flags |= USWAP_CONTROL;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
 	if (!say_goes_to(2)) /* it may be a file with the program's data */

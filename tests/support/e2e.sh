@@ -53,6 +53,8 @@ trap 'exit 143' HUP TERM
 # All temporary files, the unnamed swap file too, so that one look shows what
 # was left behind.
 export TMPDIR="$dir"
+# Control sockets, too, of programs that are killed.
+export XDG_RUNTIME_DIR="$dir"
 
 [ -x "$USWAP" ] || skip "no $USWAP"
 need python3
