@@ -41,6 +41,18 @@
 #define PATH_BYTES  4096
 #define ABOVE_FIXED 16 /* out of the way of the numbers of nbd_wire.h */
 
+/*
+ * The thread sanitizer takes clone for a fork, and what its child does to the
+ * memory it shares for the end of our locks.
+ */
+#ifdef __SANITIZE_THREAD__
+int __clone(int (*)(void *), void *, int, void *, ...);
+#define clone            __clone
+#define NOT_INSTRUMENTED __attribute__((no_sanitize_thread))
+#else
+#define NOT_INSTRUMENTED
+#endif
+
 struct launch {
 	const char *path;
 	char *const *argv;
@@ -124,7 +136,7 @@ find_helper(char *path)
  * Nothing of the program's is left open, stderr neither: who waits for the end
  * of its output is not to wait for us.
  */
-static int
+static int NOT_INSTRUMENTED
 become_helper(void *arg)
 {
 	struct launch *l = arg;
@@ -142,7 +154,7 @@ become_helper(void *arg)
 	_exit(127);
 }
 
-static int
+static int NOT_INSTRUMENTED
 first_child(void *arg)
 {
 	struct launch *l = arg;
