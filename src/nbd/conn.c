@@ -7,10 +7,12 @@
  * timeout, the export is gone: what is queued fails, and all that comes, at once;
  * the attempts go on.
  *
- * A server can also stop answering with its connection open, as behind a cable
- * that was cut.  One that has had requests for the timeout and answered none is
- * taken for lost.  A slot is the pager's again only after the connection that
- * could still write into it has been closed.
+ * A server can also stop answering with its connections open, as behind a cable
+ * that was cut.  When one has had requests for half of the timeout and answered
+ * none, all are given up and made again: a server that is there answers on the
+ * new ones, and one that is not has the other half to come back.  A request
+ * that was not answered on two of them fails.  A slot is the pager's again only
+ * after the connection that could still write into it has been closed.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -113,7 +115,7 @@ conns_send(struct nbd *nb)
 	struct conn *c;
 
 	while ((p = first_queued(nb)) != NULL) {
-		if (nb->gone)
+		if (nb->gone || p->unanswered >= 2)
 			answer(p, ETIMEDOUT);
 		else if ((c = idlest_conn(nb)) != NULL)
 			(void)send_piece(nb, c, p);
@@ -315,6 +317,33 @@ conn_ready(struct nbd *nb, struct conn *c)
 	state_changed(nb, false);
 }
 
+static bool
+conn_stuck(const struct nbd *nb, const struct conn *c, uint64_t now)
+{
+	return c->state == C_READY && c->sent > 0 &&
+	       now - c->since >= nb->timeout / 2;
+}
+
+/* Gives up all connections; returns when the server last said something. */
+static uint64_t
+conns_give_up(struct nbd *nb, uint64_t now)
+{
+	uint64_t last = 0;
+
+	for (unsigned i = 0; i < nb->nconns; i++)
+		if (conn_stuck(nb, &nb->conn[i], now))
+			last =
+			    nb->conn[i].since > last ? nb->conn[i].since : last;
+	for (unsigned i = 0; i < NBDW_SLOTS; i++)
+		if (nb->piece[i].state == P_SENT &&
+		    conn_stuck(nb, nb->piece[i].conn, now))
+			nb->piece[i].unanswered++;
+	for (unsigned i = 0; i < nb->nconns; i++)
+		if (nb->conn[i].state == C_READY)
+			conn_close(nb, &nb->conn[i]);
+	return last;
+}
+
 static void
 conn_step(struct nbd *nb, struct conn *c, uint64_t now)
 {
@@ -326,14 +355,13 @@ conn_step(struct nbd *nb, struct conn *c, uint64_t now)
 			conn_close(nb, c);
 		break;
 	case C_CONNECTING:
-		if (conn_lost(c) || now - c->since >= CONNECT_NS)
+		if (c->broken || conn_lost(c) || now - c->since >= CONNECT_NS)
 			conn_close(nb, c);
 		else if (nbd_aio_is_ready(c->h) == 1)
 			conn_ready(nb, c);
 		break;
 	case C_READY:
-		if (c->broken || conn_lost(c) ||
-		    (c->sent > 0 && now - c->since >= nb->timeout))
+		if (c->broken || conn_lost(c))
 			conn_close(nb, c);
 	}
 }
@@ -346,20 +374,20 @@ void
 conns_step(struct nbd *nb, const struct pollfd *pfd)
 {
 	uint64_t now, last = 0;
-	bool ready = false;
+	bool ready = false, stuck = false;
 
 	for (unsigned i = 0; i < nb->nconns; i++)
 		if (pfd[i].fd >= 0 && pfd[i].revents != 0)
 			conn_event(&nb->conn[i], pfd[i].revents);
 	now = now_ns(); /* not before any time that was just noted */
 	for (unsigned i = 0; i < nb->nconns; i++) {
-		struct conn *c = &nb->conn[i];
-
-		if (c->state == C_READY && c->sent > 0 && c->since > last)
-			last = c->since;
-		conn_step(nb, c, now);
-		ready |= c->state == C_READY;
+		conn_step(nb, &nb->conn[i], now);
+		stuck |= conn_stuck(nb, &nb->conn[i], now);
 	}
+	if (stuck)
+		last = conns_give_up(nb, now);
+	for (unsigned i = 0; i < nb->nconns; i++)
+		ready |= nb->conn[i].state == C_READY;
 	if (!ready && nb->down_since == 0)
 		nb->down_since = last != 0 ? last : now;
 	if (!ready && !nb->gone && now - nb->down_since >= nb->timeout)

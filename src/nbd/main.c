@@ -75,6 +75,7 @@ accept_piece(struct nbd *nb, const struct nbdw *m)
 
 	p->m = *m;
 	p->state = P_QUEUED;
+	p->unanswered = 0;
 	p->seq = nb->seq++;
 }
 

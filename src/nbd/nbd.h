@@ -38,6 +38,7 @@ struct conn;
 struct piece {
 	enum { P_FREE, P_QUEUED, P_SENT } state;
 	struct conn *conn; /* P_SENT */
+	unsigned unanswered; /* connections given up while they had it */
 	uint64_t seq; /* those that came first are sent first */
 	struct nbdw m; /* what was asked */
 };
