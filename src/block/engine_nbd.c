@@ -20,7 +20,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,8 +56,7 @@ struct piece {
  */
 struct nbddev {
 	struct blkdev dev;
-	int sock; /* constant, like what follows */
-	char *mem;
+	struct nbd_process process; /* constant, like what follows */
 	uint32_t piece_max; /* pages */
 	uint64_t timeout_ns;
 	pthread_t thread;
@@ -212,7 +210,8 @@ piece_send(struct nbddev *nd, uint32_t slot)
 	ssize_t n;
 
 	do
-		n = send(nd->sock, &m, NBDW_SHORT, MSG_NOSIGNAL | MSG_DONTWAIT);
+		n = send(nd->process.sock, &m, NBDW_SHORT,
+		    MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	return n == (ssize_t)NBDW_SHORT ? 0 : EIO;
 }
@@ -235,7 +234,9 @@ start_pieces(struct nbddev *nd)
 
 		if (p->req->op == BLK_WRITE) {
 			mtx_unlock(&nd->lock);
-			copy_out(nd->mem + (size_t)slot * NBDW_SLOT_BYTES, p);
+			copy_out(
+			    nd->process.mem + (size_t)slot * NBDW_SLOT_BYTES,
+			    p);
 			mtx_lock(&nd->lock);
 		}
 		p->filling = false;
@@ -259,14 +260,14 @@ answered(struct nbddev *nd, const struct nbdw *m)
 		mtx_unlock(&nd->lock);
 		log_msg(
 		    LOG_ERROR, "%s: a wrong answer of uswap-nbd", nd->dev.name);
-		(void)shutdown(nd->sock, SHUT_RDWR);
+		(void)shutdown(nd->process.sock, SHUT_RDWR);
 		return;
 	}
 	p = &nd->piece[m->slot];
 	mtx_unlock(&nd->lock);
 	/* The piece is ours now, for nobody else looks at one that is sent. */
 	if (p->req->op == BLK_READ && error == 0)
-		copy_in(p, nd->mem + m->slot * NBDW_SLOT_BYTES);
+		copy_in(p, nd->process.mem + m->slot * NBDW_SLOT_BYTES);
 	mtx_lock(&nd->lock);
 	piece_done(nd, m->slot, error < 0 ? EIO : error);
 	mtx_unlock(&nd->lock);
@@ -321,7 +322,7 @@ look_at_clock(struct nbddev *nd)
 		    "%s: indefinite wait: a transfer has taken %u s",
 		    nd->dev.name, (unsigned)(waited / SEC));
 	if (waited > nd->timeout_ns + STUCK_GRACE)
-		(void)shutdown(nd->sock, SHUT_RDWR);
+		(void)shutdown(nd->process.sock, SHUT_RDWR);
 }
 
 /* Takes what was said; false when the other end is closed. */
@@ -332,7 +333,7 @@ listen_once(struct nbddev *nd)
 	ssize_t n;
 
 	for (;;) {
-		n = recv(nd->sock, &m, sizeof(m), MSG_DONTWAIT);
+		n = recv(nd->process.sock, &m, sizeof(m), MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
@@ -350,7 +351,7 @@ static void *
 nbd_main(void *arg)
 {
 	struct nbddev *nd = arg;
-	struct pollfd pfd = {.fd = nd->sock, .events = POLLIN};
+	struct pollfd pfd = {.fd = nd->process.sock, .events = POLLIN};
 	uint64_t end = 0;
 
 	pthread_setname_np(pthread_self(), "uswap-nbd");
@@ -389,16 +390,6 @@ nbd_start(struct blkdev *dev, struct blkreq *req)
 	start_pieces(nd);
 }
 
-static void
-nbddev_free(struct nbddev *nd)
-{
-	if (nd->sock >= 0)
-		close(nd->sock);
-	if (nd->mem != NULL)
-		mem_unmap(nd->mem, NBDW_MEM_BYTES);
-	mem_unmap(nd, round_page(sizeof(*nd)));
-}
-
 /* Waits for the process's end, so that the export may be opened again. */
 static void
 nbd_close(struct blkdev *dev)
@@ -406,10 +397,11 @@ nbd_close(struct blkdev *dev)
 	struct nbddev *nd = (struct nbddev *)dev;
 
 	atomic_store(&nd->closing, true);
-	(void)shutdown(nd->sock, SHUT_WR);
+	(void)shutdown(nd->process.sock, SHUT_WR);
 	pthread_join(nd->thread, NULL);
 	mtx_destroy(&nd->lock);
-	nbddev_free(nd);
+	nbd_process_end(&nd->process);
+	mem_unmap(nd, round_page(sizeof(*nd)));
 }
 
 static const struct blkdev_ops nbddev_ops = {
@@ -420,68 +412,17 @@ static const struct blkdev_ops nbddev_ops = {
 
 /* ---- opening ------------------------------------------------------------- */
 
-#define NBD_FAIL(error, ...) (strf(err, errlen, __VA_ARGS__), -(error))
-
-/*
- * Memory that another process can map.  A forked child of the program's has
- * no use for it.
- */
-static char *
-shared_memory(int *ret_fd)
-{
-	int fd = (int)syscall(SYS_memfd_create, "uswap-nbd", MFD_CLOEXEC);
-	void *mem;
-
-	if (fd < 0)
-		return NULL;
-	if (ftruncate(fd, (off_t)NBDW_MEM_BYTES) != 0 ||
-	    (mem = mem_map_shared(fd, NBDW_MEM_BYTES)) == NULL) {
-		close(fd);
-		return NULL;
-	}
-	(void)syscall(SYS_madvise, mem, NBDW_MEM_BYTES, MADV_DONTFORK);
-	*ret_fd = fd;
-	return mem;
-}
-
-/* The process speaks first.  It watches its own time; this is for a stuck one. */
 static int
-hear_hello(struct nbddev *nd, const struct blkspec *spec, struct nbdw *m,
+check_size(const struct blkspec *spec, uint64_t have, uint32_t *pages,
     char *err, size_t errlen)
 {
-	struct pollfd pfd = {.fd = nd->sock, .events = POLLIN};
-	int n, ms = (int)((nd->timeout_ns + 30 * SEC) / 1000000);
-
-	do
-		n = poll(&pfd, 1, ms);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return NBD_FAIL(ETIMEDOUT,
-		    "%s: no answer; is the server there, and its name known?",
-		    spec->path);
-	if (recv(nd->sock, m, sizeof(*m), MSG_DONTWAIT) < (ssize_t)NBDW_SHORT)
-		return NBD_FAIL(EIO,
-		    "%s: its process uswap-nbd ended at once; run it by hand "
-		    "to see why",
-		    spec->path);
-	if (m->kind == NBDW_HELLO)
-		return 0;
-	m->text[sizeof(m->text) - 1] = '\0';
-	return NBD_FAIL(
-	    m->error > 0 ? m->error : EIO, "%s: %s", spec->path, m->text);
-}
-
-static int
-check_size(const struct blkspec *spec, const struct nbdw *m, uint32_t *pages,
-    char *err, size_t errlen)
-{
-	uint64_t size = spec->size != 0 ? spec->size : m->offset;
+	uint64_t size = spec->size != 0 ? spec->size : have;
 	char a[16], b[16];
 
-	if (size > m->offset)
+	if (size > have)
 		return NBD_FAIL(EINVAL,
 		    "%s: has %s, not %s; use a smaller size= or none",
-		    spec->path, size_text(a, m->offset), size_text(b, size));
+		    spec->path, size_text(a, have), size_text(b, size));
 	if (atop(size) < BLKDEV_PAGES_MIN)
 		return NBD_FAIL(EINVAL,
 		    "%s: %s is too small for swap space; export 64K or more",
@@ -507,53 +448,28 @@ start_thread(struct nbddev *nd)
 	return error;
 }
 
-static int
-connect_process(struct nbddev *nd, const struct blkspec *spec, struct nbdw *m,
-    char *err, size_t errlen)
-{
-	int pair[2], mem_fd = -1, error;
-
-	nd->mem = shared_memory(&mem_fd);
-	if (nd->mem == NULL)
-		return NBD_FAIL(ENOMEM,
-		    "%s: no shared memory of 4M: %s; raise ulimit -f and "
-		    "ulimit -v",
-		    spec->path, strerrordesc_np(errno));
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-		error = NBD_FAIL(errno, "%s: no socket: %s; raise ulimit -n",
-		    spec->path, strerrordesc_np(errno));
-		close(mem_fd);
-		return error;
-	}
-	nd->sock = pair[0];
-	error = nbd_helper_start(spec->path, (unsigned)(nd->timeout_ns / SEC),
-	    pair[1], mem_fd, err, errlen);
-	close(pair[1]);
-	close(mem_fd);
-	return error != 0 ? error : hear_hello(nd, spec, m, err, errlen);
-}
-
 int
 blkdev_open_nbd(
     const struct blkspec *spec, struct blkdev **ret, char *err, size_t errlen)
 {
 	struct nbddev *nd = mem_map(round_page(sizeof(*nd)));
-	struct nbdw m;
+	unsigned timeout = spec->timeout != 0 ? spec->timeout : TIMEOUT_DEFAULT;
 	uint32_t pages;
 	int error;
 
 	if (nd == NULL)
 		return NBD_FAIL(ENOMEM, "%s: no memory", spec->path);
-	nd->sock = -1;
-	nd->timeout_ns =
-	    (spec->timeout != 0 ? spec->timeout : TIMEOUT_DEFAULT) * SEC;
-	error = connect_process(nd, spec, &m, err, errlen);
-	if (error == 0)
-		error = check_size(spec, &m, &pages, err, errlen);
+	nd->timeout_ns = timeout * SEC;
+	error =
+	    nbd_process_start(spec->path, timeout, &nd->process, err, errlen);
 	if (error != 0)
-		goto fail;
+		goto unmap;
+	error = check_size(spec, nd->process.size, &pages, err, errlen);
+	if (error != 0)
+		goto end;
 	blkdev_init(&nd->dev, &nbddev_ops, spec->path, pages);
-	nd->piece_max = (uint32_t)atop(US_MIN(m.len, NBDW_SLOT_BYTES));
+	nd->piece_max =
+	    (uint32_t)atop(US_MIN(nd->process.request_max, NBDW_SLOT_BYTES));
 	nd->free = UINT32_MAX;
 	STAILQ_INIT(&nd->waiting[BLK_READ]);
 	STAILQ_INIT(&nd->waiting[BLK_WRITE]);
@@ -566,7 +482,9 @@ blkdev_open_nbd(
 	mtx_destroy(&nd->lock);
 	error = NBD_FAIL(error, "%s: no thread: %s; raise ulimit -u",
 	    spec->path, strerrordesc_np(error));
-fail:
-	nbddev_free(nd);
+end:
+	nbd_process_end(&nd->process);
+unmap:
+	mem_unmap(nd, round_page(sizeof(*nd)));
 	return error;
 }

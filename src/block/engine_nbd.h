@@ -10,13 +10,26 @@
 #define USWAP_ENGINE_NBD_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+struct nbd_process {
+	int sock; /* our end: see nbd_wire.h */
+	char *mem; /* NBDW_MEM_BYTES, shared */
+	uint64_t size; /* of the export, in bytes */
+	uint32_t request_max; /* bytes */
+};
 
 /*
- * Starts uswap-nbd with the two descriptors (see nbd_wire.h), which stay the
- * caller's.  It is no child of this process, which never hears of its end.
- * 0, or -errno with a sentence in err that begins with the uri.
+ * Starts uswap-nbd and waits until it has a connection.  It is no child of this
+ * process, which never hears of its end.  0, or -errno with a sentence in err
+ * that begins with the uri.
  */
-int nbd_helper_start(const char *uri, unsigned timeout, int sock, int mem,
+int nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *,
     char *err, size_t errlen);
+/* Lets go of it: it ends by itself. */
+void nbd_process_end(struct nbd_process *);
+
+/* Writes the sentence and returns -error. */
+#define NBD_FAIL(error, ...) (strf(err, errlen, __VA_ARGS__), -(error))
 
 #endif

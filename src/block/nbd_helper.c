@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * nbd_helper: finds and starts the process that speaks NBD.
+ * nbd_helper: finds and starts the process that speaks NBD, and hears whether it
+ * has a connection.
  *
  * The program around us must not notice.  fork(2) would run its handlers and
  * copy its memory; posix_spawn(3) would leave a child whose end is a SIGCHLD
@@ -14,11 +15,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,8 +41,10 @@
 #define USWAP_NBD 0
 #endif
 
-#define HELPER      "uswap-nbd"
-#define STACK       (64 * 1024)
+#define HELPER "uswap-nbd"
+#define STACK  (64 * 1024)
+/* So much later than promised, the first word does not come any more. */
+#define HELLO_GRACE 30
 #define PATH_BYTES  4096
 #define ABOVE_FIXED 16 /* out of the way of the numbers of nbd_wire.h */
 
@@ -192,9 +199,9 @@ launch(struct launch *l)
  * The environment is not the program's: its LD_PRELOAD is us.  HOME is where
  * certificates are looked for.
  */
-int
-nbd_helper_start(const char *uri, unsigned timeout, int sock, int mem,
-    char *err, size_t errlen)
+static int
+launch_helper(const char *uri, unsigned timeout, int sock, int mem, char *err,
+    size_t errlen)
 {
 	char path[PATH_BYTES], seconds[16], home[PATH_BYTES], uri_copy[1024];
 	const char *h = getenv("HOME");
@@ -225,4 +232,100 @@ nbd_helper_start(const char *uri, unsigned timeout, int sock, int mem,
 		    "others?",
 		    uri, path, strerrordesc_np(error));
 	return -error;
+}
+
+/* ---- the process and what is shared with it ------------------------------ */
+
+/*
+ * Memory that another process can map: 0 or errno.  A forked child of the
+ * program's has no use for it.
+ */
+static int
+shared_memory(char **ret, int *ret_fd)
+{
+	struct rlimit rl;
+	int error = 0, fd;
+
+	/* Beyond this limit the kernel would send SIGXFSZ. */
+	if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur < NBDW_MEM_BYTES)
+		return EFBIG;
+	fd = (int)syscall(SYS_memfd_create, "uswap-nbd", MFD_CLOEXEC);
+	if (fd < 0)
+		return errno;
+	if (ftruncate(fd, (off_t)NBDW_MEM_BYTES) != 0)
+		error = errno;
+	else if ((*ret = mem_map_shared(fd, NBDW_MEM_BYTES)) == NULL)
+		error = ENOMEM;
+	if (error != 0) {
+		close(fd);
+		return error;
+	}
+	(void)syscall(SYS_madvise, *ret, NBDW_MEM_BYTES, MADV_DONTFORK);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The process speaks first.  It watches its own time; this is for a stuck one. */
+static int
+hear_hello(const char *uri, unsigned timeout, struct nbd_process *np, char *err,
+    size_t errlen)
+{
+	struct pollfd pfd = {.fd = np->sock, .events = POLLIN};
+	struct nbdw m;
+	int n, ms = (int)(timeout + HELLO_GRACE) * 1000;
+
+	do
+		n = poll(&pfd, 1, ms);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return NBD_FAIL(ETIMEDOUT,
+		    "%s: no answer; is the server there, and its name known?",
+		    uri);
+	if (recv(np->sock, &m, sizeof(m), MSG_DONTWAIT) < (ssize_t)NBDW_SHORT)
+		return NBD_FAIL(EIO,
+		    "%s: its process uswap-nbd ended at once; run it by hand "
+		    "to see why",
+		    uri);
+	if (m.kind == NBDW_HELLO) {
+		np->size = m.offset;
+		np->request_max = m.len;
+		return 0;
+	}
+	m.text[sizeof(m.text) - 1] = '\0';
+	return NBD_FAIL(m.error > 0 ? m.error : EIO, "%s: %s", uri, m.text);
+}
+
+int
+nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *np,
+    char *err, size_t errlen)
+{
+	int pair[2], mem_fd = -1, error = shared_memory(&np->mem, &mem_fd);
+
+	if (error != 0)
+		return NBD_FAIL(error,
+		    "%s: no shared memory of 4M: %s; raise ulimit -f, -n or -v",
+		    uri, strerrordesc_np(error));
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+		error = errno;
+		close(mem_fd);
+		mem_unmap(np->mem, NBDW_MEM_BYTES);
+		return NBD_FAIL(error, "%s: no socket: %s; raise ulimit -n",
+		    uri, strerrordesc_np(error));
+	}
+	np->sock = pair[0];
+	error = launch_helper(uri, timeout, pair[1], mem_fd, err, errlen);
+	close(pair[1]);
+	close(mem_fd);
+	if (error == 0)
+		error = hear_hello(uri, timeout, np, err, errlen);
+	if (error != 0)
+		nbd_process_end(np);
+	return error;
+}
+
+void
+nbd_process_end(struct nbd_process *np)
+{
+	close(np->sock);
+	mem_unmap(np->mem, NBDW_MEM_BYTES);
 }

@@ -94,6 +94,10 @@ refused "$spec,timeout=0" 'not a time'
 refused "nbd+vsock://1/" 'not a kind of NBD'
 serve -r memory 64M
 refused "$spec" 'read-only'
+(
+	ulimit -f 1000
+	refused "$spec" 'ulimit -f'
+) || exit 1
 stop
 
 # ---- a server that comes back in time ----
