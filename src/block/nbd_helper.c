@@ -37,6 +37,9 @@
 #define USWAP_NBD_DIR "/usr/local/lib/uswap"
 #endif
 
+#ifndef USWAP_LIBDIR
+#define USWAP_LIBDIR "lib"
+#endif
 #ifndef USWAP_NBD
 #define USWAP_NBD 0
 #endif
@@ -119,12 +122,12 @@ own_dir(char *dir)
 		strrchr(dir, '/')[1] = '\0';
 }
 
-/* Beside the library or command, where a test is built, or installed. */
+/* Beside the library or command, where a test is built, unpacked, or installed. */
 static bool
 find_helper(char *path)
 {
 	static const char *const places[] = {
-	    "", "uswap/", "../", "../lib/uswap/", "../lib64/uswap/"};
+	    "", "uswap/", "../", "../" USWAP_LIBDIR "/uswap/"};
 	char dir[PATH_BYTES];
 
 	own_dir(dir);

@@ -186,6 +186,18 @@ conn_event(struct conn *c, short revents)
 
 /* ---- what an export must be ---------------------------------------------- */
 
+/* What libnbd says, without the name of the function that says it. */
+static const char *
+why(void)
+{
+	const char *text = nbd_get_error(), *rest;
+
+	if (text == NULL)
+		return "no connection";
+	rest = strstr(text, ": ");
+	return strncmp(text, "nbd_", 4) == 0 && rest != NULL ? rest + 2 : text;
+}
+
 #define REFUSE(error, ...) (snprintf(text, len, __VA_ARGS__), (error))
 
 static int
@@ -197,7 +209,7 @@ check_export(
 	int64_t max_blk = nbd_get_block_size(h, LIBNBD_SIZE_MAXIMUM);
 
 	if (bytes < 0)
-		return REFUSE(EIO, "no size: %s", nbd_get_error());
+		return REFUSE(EIO, "no size: %s", why());
 	if (nbd_is_read_only(h) == 1)
 		return REFUSE(EROFS,
 		    "the export is read-only; let the server export it for "
@@ -254,8 +266,8 @@ first_attempt(struct nbd *nb, struct conn *c, char *text, size_t len)
 	}
 	return 0;
 fail:
-	(void)REFUSE(0, "%s; is the server there, and the name of the export?",
-	    nbd_get_error() != NULL ? nbd_get_error() : "no connection");
+	(void)REFUSE(
+	    0, "%s; is the server there, and the name of the export?", why());
 	conn_close(nb, c);
 	return nbd_get_errno() != 0 ? nbd_get_errno() : EIO;
 }
