@@ -63,6 +63,17 @@ enum {
 	USWAP_QUIET = 1 << 2,
 };
 
+/* What happens when the budget is used and swap space is full. */
+enum uswap_when_full {
+	/* The budget is exceeded, until there is space again. */
+	USWAP_FULL_GROW,
+	/* Threads that need memory wait, until uswap_swapon adds space or
+	 * others free some. */
+	USWAP_FULL_STOP,
+	/* The process ends by SIGKILL, as by the kernel's OOM killer. */
+	USWAP_FULL_KILL,
+};
+
 struct uswap_options {
 	size_t size; /* sizeof(struct uswap_options), for later versions */
 	/*
@@ -73,10 +84,11 @@ struct uswap_options {
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
 	/* Fault handler threads; 0: one for every 8 CPUs the caller may use. */
 	unsigned handlers;
+	unsigned when_full; /* USWAP_FULL_GROW, ... */
 };
 #define USWAP_OPTIONS_INIT                                                     \
 	{                                                                      \
-		sizeof(struct uswap_options), 0, 0, 0                          \
+		sizeof(struct uswap_options), 0, 0, 0, USWAP_FULL_GROW         \
 	}
 
 /*
@@ -141,11 +153,90 @@ USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
  */
 USWAP_API int uswap_swapon_check(const char *spec);
 
+/*
+ * uswap_swapoff(u, name, flags): takes a device out of use while the program
+ * runs.  What it holds moves to the other devices, or stays in memory where it
+ * is there; then it is closed, and a file is left where it is.  Returns when
+ * that is done, which takes about as long as reading the data and writing it
+ * again; uswap_devices shows the progress.  Everything else goes on meanwhile,
+ * calls of other threads as well: nobody waits for a page that is being moved.
+ *
+ * name is that of uswap_devices: the path given at swapon.  Of several devices
+ * of one name it is the first listed.  One device is taken away at a time; a
+ * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes some
+ * megabytes of memory beyond the budget, up to 16.  Signals reach the calling
+ * thread with some delay.
+ *
+ * On failure the device is in full use again, and nothing is lost.  A page
+ * that cannot be read is lost as in a page-in (touching it is SIGBUS), and the
+ * move goes on: the other pages are better off elsewhere.
+ *
+ * Errors: ENOENT no device has that name; EBUSY it is being taken away
+ * already; ENOMEM the other devices have less free than this one holds: before
+ * anything was moved, but with USWAP_FORCE, or because the space was used up
+ * meanwhile; EINTR uswap_swapoff_stop; EINVAL unknown flags; EAGAIN, EMFILE,
+ * ENOMEM no thread or buffers for the move.
+ */
+enum {
+	/*
+	 * Begin even if the other devices have less free than this one holds:
+	 * what is in memory needs no other place at first.
+	 */
+	USWAP_FORCE = 1 << 0,
+};
+USWAP_API int uswap_swapoff(uswap_t *u, const char *name, unsigned flags);
+
+/*
+ * uswap_swapoff_stop(u, name): interrupts uswap_swapoff.  Returns at once; the
+ * interrupted call returns -EINTR as soon as the transfers in flight are done,
+ * with the device in full use again.  It may also have been about to succeed.
+ * Errors: ENOENT no device of that name is being taken away (one that waits its
+ * turn is not yet).
+ */
+USWAP_API int uswap_swapoff_stop(uswap_t *u, const char *name);
+
+/*
+ * uswap_set_priority(u, name, prio): changes a device's priority, 0..32767, as
+ * if it had been added with it just now.  What is on it stays where it is.
+ * Errors: ENOENT no device has that name; EINVAL prio.
+ */
+USWAP_API int uswap_set_priority(uswap_t *u, const char *name, int prio);
+
+enum {
+	USWAP_DEVICE_CLOSING = 1 << 0, /* being taken away: uswap_swapoff */
+};
+
+/* Devices that can be in use at once. */
+#define USWAP_DEVICES_MAX 32
+
+/* A block is a page (4096 bytes).  Of `blocks`, the first two are a label. */
+struct uswap_device {
+	char name[1024]; /* the path given at swapon; "tmp" for that spec */
+	int prio;
+	unsigned flags; /* USWAP_DEVICE_... */
+	uint64_t blocks; /* its size */
+	uint64_t used; /* blocks given out; falls while it is closing */
+	uint64_t bad; /* blocks retired after an error */
+	/* Since it was added: requests, pages transferred, failed requests. */
+	uint64_t reads, writes;
+	uint64_t read_pages, write_pages;
+	uint64_t read_errors, write_errors;
+};
+
+/*
+ * uswap_devices(u, dev, &n, size): describes the devices in use, in the order
+ * in which they are used.  *n is how many dev has room for, and becomes how
+ * many there are: if that is more, the first were described.  size is
+ * sizeof(struct uswap_device) as the caller was compiled.
+ */
+USWAP_API int uswap_devices(
+    uswap_t *u, struct uswap_device *dev, unsigned *n, size_t size);
+
 /* ---- regions ------------------------------------------------------------- */
 
 /*
  * uswap_map(u, length, &addr): maps length bytes of zeros, managed.  Costs
- * address space until touched.  Errors: EINVAL length is 0 or above 16 TiB;
+ * address space until touched.  Errors: EINVAL length is 0 or absurd;
  * ENOMEM.
  */
 USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
@@ -279,7 +370,8 @@ USWAP_API int uswap_residency(
 	X(wait_read_ns, "ns", "time faults waited for swap space")             \
 	X(over_budget, "pages",                                                \
 	    "most pages ever held beyond the budget, "                         \
-	    "for want of swap space")
+	    "for want of swap space")                                          \
+	X(pages_moved, "pages", "moved from a device that was taken away")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;

@@ -92,7 +92,7 @@ int
 opening_size(struct opening *o, uint64_t have)
 {
 	uint64_t want = o->spec->size != 0 ? o->spec->size : have;
-	char text[16];
+	char text[16], most[16];
 
 	if (have == 0 && want == 0)
 		return OPENING_FAIL(o, EINVAL,
@@ -104,6 +104,10 @@ opening_size(struct opening *o, uint64_t have)
 		    "or more",
 		    o->path, size_text(text, want));
 	o->size = ptoa(US_MIN(atop(want), BLKDEV_PAGES_MAX));
+	if (atop(want) > BLKDEV_PAGES_MAX)
+		log_msg(LOG_NOTE,
+		    "%s: %s of %s are used, no device can be larger", o->path,
+		    size_text(most, o->size), size_text(text, want));
 	return 0;
 }
 

@@ -35,6 +35,10 @@ const char run_usage[] =
     "  --ram SIZE    the budget, at least 16M (default: half of the memory that\n"
     "                is available)\n"
     "  --swap SPEC   swap space; may be given more than once (default: tmp)\n"
+    "  --when-full grow|stop|kill\n"
+    "                what happens when the budget is used and swap space is full:\n"
+    "                grow beyond the budget (the default), wait until there is\n"
+    "                space, or end by SIGKILL\n"
     "  --stats FILE  write statistics as JSON when the program ends\n"
     "  -v            say what is in force, and a summary when the program ends\n"
     "  -h, --help    show this text\n"
@@ -53,6 +57,7 @@ struct options {
 	char **swap; /* specs, in the order given */
 	size_t swaps;
 	const char *stats;
+	const char *when_full;
 	bool verbose;
 };
 
@@ -103,6 +108,16 @@ parse_ram(const char *text)
 	return ram;
 }
 
+static const char *
+parse_when_full(const char *text)
+{
+	if (strcmp(text, "grow") != 0 && strcmp(text, "stop") != 0 &&
+	    strcmp(text, "kill") != 0)
+		fail(EXIT_USWAP, "--when-full %s: give grow, stop or kill",
+		    text);
+	return text;
+}
+
 static void
 add_swap(struct options *o, char *spec)
 {
@@ -138,6 +153,7 @@ parse_options(int argc, char **argv, struct options *o)
 	    {"ram", required_argument, NULL, 'r'},
 	    {"swap", required_argument, NULL, 's'},
 	    {"stats", required_argument, NULL, 'S'},
+	    {"when-full", required_argument, NULL, 'f'},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
@@ -159,6 +175,9 @@ parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'S':
 			o->stats = optarg;
+			break;
+		case 'f':
+			o->when_full = parse_when_full(optarg);
 			break;
 		case 'v':
 			o->verbose = true;
@@ -321,6 +340,7 @@ prepare(struct options *o)
 		set("USWAP_STATS", check_stats(o->stats));
 	else
 		unsetenv("USWAP_STATS");
+	set("USWAP_WHEN_FULL", o->when_full != NULL ? o->when_full : "grow");
 	set("USWAP_VERBOSE", o->verbose ? "1" : "0");
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)o->ram);
 	set("USWAP_RAM", number);

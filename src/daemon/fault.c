@@ -40,11 +40,14 @@
 /* From this window on, faults one after the other are taken for a stream. */
 #define STREAM_RUN 8
 
+/* How far ahead of a stream that leaps: each page of it is a request. */
+#define LEAPS_MAX 16
+
 enum answer { ANSWERED, WAIT };
 
 /* ---- busy runs ----------------------------------------------------------- */
 
-/* A run of busy pages, adjacent in their object. */
+/* Busy pages of an object: adjacent, or equal leaps apart. */
 struct run {
 	struct object *o;
 	pindex_t first;
@@ -119,11 +122,13 @@ run_enter(struct handler *h, struct run *r)
 	blkq_flush(h->q); /* what was started ahead goes on meanwhile */
 	for (uint32_t i = 0, k; i < r->n; i += k) {
 		uint32_t frame = r->page[i]->frame;
-		uintptr_t va = object_va(r->o, r->first + i);
+		pindex_t first = r->page[i]->pindex;
+		uintptr_t va = object_va(r->o, first);
 		const char *src = frame_addr(&pg->frames, frame);
 
 		for (k = 1; i + k < r->n; k++)
 			if (r->page[i + k]->frame != frame + k ||
+			    r->page[i + k]->pindex != first + k ||
 			    frame + k == pg->frames.n_out ||
 			    (i == 0 && k == RUN_HEAD))
 				break;
@@ -183,8 +188,8 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	struct pager *pg = h->pg;
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
-	uint32_t want =
-	    policy_window(US_MIN(s->window, ZERO_WINDOW_MAX), pager_free(pg));
+	uint32_t want = policy_window(
+	    US_MIN(stream_run(s), ZERO_WINDOW_MAX), pager_free(pg));
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
 	struct run r = {.o = o, .first = i, .queue = PQ_ACTIVE};
 
@@ -315,6 +320,37 @@ read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 		(void)io_get(h);
 }
 
+/* The same for a stream that leaps.  Its last page is wanted or there. */
+static void
+leap_ahead(struct handler *h, struct object *o, const struct stream *s)
+{
+	struct pager *pg = h->pg;
+	const struct map_entry *e = map_lookup(&pg->map, object_va(o, s->back));
+	uint32_t leaps = US_MIN(s->window, LEAPS_MAX);
+	uintptr_t va = object_va(o, s->back);
+
+	if (e == NULL || o->careful > 0)
+		return;
+	while (leaps-- > 0) {
+		uint32_t before = 0, after = 0, n = 1;
+		pindex_t i;
+
+		va += (uintptr_t)((intptr_t)s->stride * PAGE_SIZE);
+		if (va < e->start || va >= e->end || h->io == NULL ||
+		    blkq_inflight(h->q) * 2 > HANDLER_IO ||
+		    pager_free(pg) < 1 + pg->free_low / 2)
+			return;
+		i = (pindex_t)atop(va - o->base);
+		if (slot_is_page(object_slot(&pg->objects, o, i)) ||
+		    !pager_haspage(pg, o, i, &before, &after))
+			continue; /* there, or coming; or nothing to read */
+		if (pager_getpages(pg, h->q, h->io, o, i, &n, true) !=
+		    PAGER_PEND)
+			return;
+		(void)io_get(h);
+	}
+}
+
 /*
  * The window of a page-in: as many pages as the stream suggests, on the side
  * it runs to, as far as they are contiguous in the object and in swap.
@@ -325,7 +361,7 @@ fault_disk(struct handler *h, struct object *o, pindex_t i)
 	struct pager *pg = h->pg;
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
-	uint32_t want = policy_window(s->window, pager_free(pg)), n;
+	uint32_t want = policy_window(stream_run(s), pager_free(pg)), n;
 	uint32_t before = 0, after = 0;
 	pindex_t first;
 	enum pager_rv rv;
@@ -357,7 +393,9 @@ fault_disk(struct handler *h, struct object *o, pindex_t i)
 	/* Going down, fewer than asked for do not reach the page itself. */
 	if (first + n <= i)
 		return WAIT;
-	if (!down && s->window >= STREAM_RUN)
+	if (stream_leaps(s))
+		leap_ahead(h, o, s);
+	else if (!down && s->window >= STREAM_RUN)
 		read_ahead(h, o, first + n, s->window);
 	return ANSWERED;
 }
@@ -420,25 +458,35 @@ park_ahead(struct pager *pg, struct run *r)
 
 /* What was read ahead is used: the stream goes on from its end. */
 static void
-stream_goes_on(struct handler *h, struct run *r)
+stream_goes_on(struct handler *h, struct stream *s, const struct run *r)
 {
-	bool down;
-	struct stream *s = stream_find(r->o, r->first, &down);
+	const struct page *last = r->page[r->n - 1];
 
+	if (stream_leaps(s)) {
+		stream_given(s, last->pindex, 1);
+		leap_ahead(h, r->o, s);
+		return;
+	}
 	stream_given(s, r->first, r->n);
-	read_ahead(h, r->o, r->first + r->n, US_MAX(s->window, STREAM_RUN));
+	/* One page alone may be of a stream that leapt and was forgotten. */
+	if (r->n > 1 || s->window > 1)
+		read_ahead(
+		    h, r->o, last->pindex + 1, US_MAX(s->window, STREAM_RUN));
 }
 
 static void
 run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
 {
+	bool down;
+
 	if (r->n == 0)
 		return;
 	if (!wanted) {
 		park_ahead(h->pg, r);
 	} else {
 		if (io->ahead)
-			stream_goes_on(h, r);
+			stream_goes_on(
+			    h, stream_find(r->o, r->first, &down), r);
 		run_enter(h, r);
 		run_entered(h->pg, r);
 	}
@@ -508,16 +556,18 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	struct stream *s;
 	uint8_t queue = p->queue;
 	struct run r = {.o = o, .queue = ahead ? PQ_STREAM : PQ_ACTIVE};
-	pindex_t end = mapped_end(pg, o, p->pindex);
+	int64_t end = mapped_end(pg, o, p->pindex), step;
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow)
 		return WAIT;
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
-		     : policy_window(s->window, pager_free(pg));
-	for (pindex_t i = p->pindex; i < end && r.n < want; i++) {
+		     : policy_window(stream_run(s), pager_free(pg));
+	step = stream_leaps(s) ? s->stride : 1;
+	for (int64_t i = p->pindex; i >= 0 && i < end && r.n < want;
+	     i += step) {
 		struct page *next =
-		    i == p->pindex ? p : same_kind(pg, o, i, queue);
+		    r.n == 0 ? p : same_kind(pg, o, (pindex_t)i, queue);
 
 		if (next == NULL)
 			break;
@@ -526,10 +576,11 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 		pager_busy(pg, next);
 		run_add(&r, next);
 	}
-	stream_given(s, r.first, r.n);
 	pg->ctr.faults_soft++;
 	if (ahead)
-		read_ahead(h, o, r.first + r.n, US_MAX(s->window, STREAM_RUN));
+		stream_goes_on(h, s, &r);
+	else
+		stream_given(s, r.first, r.n);
 	copies = ahead ? 0 : r.n; /* read buffers are paid for */
 	if (!pager_copies_begin(pg, copies))
 		KASSERT(false, "%u pages were free", copies);

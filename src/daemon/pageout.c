@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/sort.h"
@@ -337,17 +339,46 @@ clean(struct pageout *po, uint32_t want)
 /* ---- launder: write ------------------------------------------------------ */
 
 static void
-full_message(struct pageout *po)
+full_message(struct pageout *po, const char *what)
 {
 	char total[16];
 
 	if (po->said_full)
 		return;
 	po->said_full = true;
-	log_msg(LOG_ERROR,
-	    "swap space is full (%s): memory now grows beyond the budget; give "
-	    "the program more with --swap SPEC",
-	    size_text(total, ptoa(po->pg->space.total)));
+	log_msg(LOG_ERROR, "swap space is full (%s): %s",
+	    size_text(total, ptoa(po->pg->space.total)), what);
+}
+
+/*
+ * Swap space is full, or absent.  Growing begins a little before it must, for
+ * then nobody waits; stopping and killing, when the budget is really used.
+ */
+static void
+space_is_full(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+
+	if (po->when_full == FULL_GROW) {
+		pg->grow = true;
+		full_message(po,
+		    "memory now grows beyond the budget; give the program more "
+		    "with --swap SPEC");
+		if (pg->have_memory != NULL)
+			pg->have_memory(pg->event_arg);
+		return;
+	}
+	if (pager_free(pg) > 0)
+		return;
+	if (po->when_full == FULL_STOP) {
+		full_message(po,
+		    "the program waits; it goes on when it has more, or frees "
+		    "some");
+		return;
+	}
+	full_message(
+	    po, "the program ends here; give it more with --swap SPEC");
+	(void)kill(getpid(), SIGKILL);
 }
 
 /* Lock held, and released meanwhile.  Returns how many writes were started. */
@@ -435,8 +466,7 @@ shortage(struct pageout *po)
 
 /*
  * Lock held, and released meanwhile.  One batch through each stage.  Nothing
- * left, nothing started and nothing in flight means that swap space is full
- * (or absent): then the pager grows.
+ * left, nothing started and nothing in flight means that swap space is full.
  */
 static bool
 make_free(struct pageout *po, uint32_t want)
@@ -452,12 +482,8 @@ make_free(struct pageout *po, uint32_t want)
 	done += launder(po);
 	if (done > 0 || blkq_inflight(po->q) > 0)
 		return done > 0;
-	if (!pg->grow && pg->pages.q[PQ_LAUNDRY].count > 0) {
-		pg->grow = true;
-		full_message(po);
-		if (pg->have_memory != NULL)
-			pg->have_memory(pg->event_arg);
-	}
+	if (!pg->grow && pg->pages.q[PQ_LAUNDRY].count > 0)
+		space_is_full(po);
 	return false;
 }
 
@@ -498,10 +524,15 @@ pageout_range(
 	po->first_out = NULL;
 	mtx_lock(&pg->lock);
 	po->batch->n = 0;
-	for (; i < end && po->batch->n < CLUSTER_MAX; i++) {
-		uint32_t slot = object_slot(&pg->objects, o, i);
+	for (; po->batch->n < CLUSTER_MAX; i++) {
+		uint32_t slot;
 		struct page *p;
 
+		if (!object_next(&pg->objects, o, i, end, &i)) {
+			i = end;
+			break;
+		}
+		slot = object_slot(&pg->objects, o, i);
 		if (!slot_is_page(slot))
 			continue;
 		p = page_of(&pg->pages, slot);

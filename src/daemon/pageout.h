@@ -32,6 +32,13 @@
  */
 #define STREAM_TURNS 8
 
+/* What happens when the budget is used and swap space is full. */
+enum when_full {
+	FULL_GROW, /* the budget is exceeded, until there is space */
+	FULL_STOP, /* faults wait until there is */
+	FULL_KILL, /* the process ends by SIGKILL */
+};
+
 /* The page-out thread's own. */
 struct pageout {
 	struct pager *pg;
@@ -47,6 +54,7 @@ struct pageout {
 	/* Called once, without the lock, before the first page leaves. */
 	void (*first_out)(void *arg);
 	void *first_out_arg;
+	enum when_full when_full; /* constant once pages are managed */
 	bool said_full; /* the message about full swap space */
 };
 

@@ -25,6 +25,11 @@
  */
 #define TOTAL_PAGES (UINT64_C(1) << 28)
 
+_Static_assert((int)USWAP_FULL_GROW == (int)FULL_GROW &&
+		   (int)USWAP_FULL_STOP == (int)FULL_STOP &&
+		   (int)USWAP_FULL_KILL == (int)FULL_KILL,
+    "the same numbers outside and inside");
+
 /* ---- the sentence of the last error -------------------------------------- */
 
 static _Thread_local char error_text[512]
@@ -152,8 +157,8 @@ on_first_out(void *arg)
 
 /* ---- threads ------------------------------------------------------------- */
 
-static int
-thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
+int
+ctx_thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
     void *(*body)(void *))
 {
 	pthread_attr_t attr;
@@ -317,6 +322,7 @@ ctx_pageout_main(void *arg)
 		error = pageout_init(po, &u->pager, q);
 	po->first_out = on_first_out;
 	po->first_out_arg = u;
+	po->when_full = (enum when_full)u->opt.when_full;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->want_range)) {
@@ -403,12 +409,12 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 {
 	int error;
 
-	error = thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
+	error = ctx_thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
 	for (unsigned i = 0; error == 0; i++) {
 		u->created++;
 		if (i == u->nhandlers)
 			break;
-		error = thread_create(
+		error = ctx_thread_create(
 		    &u->handler_thread[i], u, i, ctx_handler_main);
 	}
 	if (error == 0)
@@ -478,6 +484,7 @@ clerk_main(void *arg)
 	mtx_unlock(&u->call_lock);
 	if (error == 0) {
 		clerk_serve(u);
+		ctx_end_swapoff(u);
 		end_threads(u);
 		pager_destroy(&u->pager);
 		pmap_close(u->pmap);
@@ -497,7 +504,7 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
 	cv_init(&u->range_cv);
-	error = thread_create(&u->clerk_thread, u, 0, clerk_main);
+	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
 		strf(err, errlen, "no thread for the pager: %s; %s",
 		    strerrordesc_np(-error), ctx_start_hint(error));

@@ -6,6 +6,7 @@
  *	clerk	  owns the pager's file descriptors and does what callers ask
  *	handlers  answer faults, one for every eight CPUs
  *	pageout	  makes free pages
+ *	swapoff	  while a device is taken away: moves what is on it
  *
  * All of them share a file table that is not the program's: the clerk leaves
  * the program's before it opens anything, and makes the others.  So a program
@@ -26,6 +27,7 @@
 #include "daemon/fault.h"
 #include "daemon/pageout.h"
 #include "pager/pager.h"
+#include "pager/pager_off.h"
 #include "uswap.h"
 
 /* One for so many CPUs, if the caller does not say. */
@@ -58,6 +60,18 @@ struct ctx_thread {
 	unsigned index;
 };
 
+/* A device being taken away, one at a time: see devices.c. */
+struct off {
+	struct swapoff swapoff; /* its thread's */
+	struct ctx_thread thread;
+	char name[1024]; /* the clerk's, and constant while it goes on ... */
+	bool force;
+	bool going; /* the clerk's: from its begin until it was collected */
+	bool begun, over; /* call_lock; as far as the thread has come ... */
+	int ret; /* ... and with what result; call_lock */
+	uint64_t lost; /* set before over: pages that could not be read */
+};
+
 struct uswap {
 	struct uswap_options opt; /* constant, like what follows */
 	uint64_t ram_pages;
@@ -88,6 +102,8 @@ struct uswap {
 	_Atomic bool want_range;
 	uintptr_t range_start, range_end;
 
+	struct off off;
+
 	_Atomic bool stop;
 	_Atomic bool dead; /* this is a forked child */
 
@@ -101,6 +117,11 @@ int ctx_start(struct uswap *, char *err, size_t errlen);
 const char *ctx_start_hint(int error);
 /* Nothing is managed any more.  Stops and frees everything. */
 void ctx_stop(struct uswap *);
+/* A thread of the pager's: on the clerk only, whose file table it gets. */
+int ctx_thread_create(
+    struct ctx_thread *, struct uswap *, unsigned index, void *(*body)(void *));
+/* Stops taking away a device, if that is going on. */
+void ctx_end_swapoff(struct uswap *);
 /* The clerk's body, and one for each other kind of thread. */
 void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
@@ -116,7 +137,10 @@ int ctx_call(struct uswap *, struct call *c);
 int ctx_error(int error, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The functions that run on the clerk: regions.c, space.c, report.c. */
+/*
+ * The functions that run on the clerk: regions.c, space.c; those of devices.c
+ * are its own.
+ */
 call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;

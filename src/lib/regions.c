@@ -35,6 +35,10 @@ raw_munmap(uintptr_t va, size_t len)
 	(void)syscall(SYS_munmap, va, len);
 }
 
+/* Pages looked at together, and the longest region: half of what there can be. */
+#define ADOPT_MAX  1024
+#define REGION_MAX ((size_t)1 << 43)
+
 /* ---- taking a range over ------------------------------------------------- */
 
 /*
@@ -43,37 +47,51 @@ raw_munmap(uintptr_t va, size_t len)
  * object can answer for all of it.
  */
 static int
-adopt_pages(struct uswap *u, struct object *o)
+adopt_some(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
 {
 	struct pager *pg = &u->pager;
-	uint8_t present[1024];
+	uint8_t present[ADOPT_MAX];
+	int error;
 
-	for (pindex_t i = 0; i < o->npages; i += nitems(present)) {
-		uint32_t n = US_MIN(o->npages - i, (uint32_t)nitems(present));
-		int error;
+	error = pmap_resident(u->pmap, object_va(o, i), n, present);
+	if (error != 0)
+		return error;
+	mtx_lock(&pg->lock);
+	for (uint32_t k = 0; k < n && error == 0; k++) {
+		struct page *p;
 
-		error = pmap_resident(u->pmap, object_va(o, i), n, present);
-		if (error != 0)
-			return error;
-		mtx_lock(&pg->lock);
-		for (uint32_t k = 0; k < n && error == 0; k++) {
-			struct page *p;
-
-			if (!present[k])
-				continue;
-			p = pager_page_adopt(pg, o, i + k);
-			if (p == NULL) {
-				error = -ENOMEM;
-				break;
-			}
-			pager_unbusy(pg, p);
-			page_enqueue(&pg->pages, p, PQ_ACTIVE);
+		if (!present[k])
+			continue;
+		p = pager_page_adopt(pg, o, i + k);
+		if (p == NULL) {
+			error = -ENOMEM;
+			break;
 		}
-		mtx_unlock(&pg->lock);
-		if (error != 0)
-			return error;
+		pager_unbusy(pg, p);
+		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
-	return 0;
+	mtx_unlock(&pg->lock);
+	return error;
+}
+
+/* Reservations of terabytes are common, and mostly empty. */
+static int
+adopt_pages(struct uswap *u, struct object *o)
+{
+	uint64_t i = 0;
+	int error = 0;
+
+	while (error == 0 && i < o->npages) {
+		uint32_t n;
+
+		i += pmap_absent(
+		    u->pmap, object_va(o, (pindex_t)i), o->npages - i);
+		n = (uint32_t)US_MIN(o->npages - i, ADOPT_MAX);
+		if (n > 0)
+			error = adopt_some(u, o, (pindex_t)i, n);
+		i += n;
+	}
+	return error;
 }
 
 /* fresh: known to be empty, so that nothing has to be looked for. */
@@ -105,6 +123,35 @@ manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
 	if (error != 0)
 		(void)pmap_unmanage(u->pmap, va, npages);
 	return error;
+}
+
+static int
+forget(struct uswap *u, uintptr_t start, uintptr_t end)
+{
+	bool done;
+
+	mtx_lock(&u->pager.lock);
+	done = pager_forget(&u->pager, start, end);
+	mtx_unlock(&u->pager.lock);
+	return done ? 0 : -ENOMEM;
+}
+
+/* What is longer than an object can count becomes several regions. */
+static int
+manage_all(struct uswap *u, uintptr_t va, size_t len, bool fresh)
+{
+	size_t done, n;
+	int error;
+
+	for (done = 0; done < len; done += n) {
+		n = US_MIN(len - done, REGION_MAX);
+		error = manage(u, va + done, n, fresh);
+		if (error != 0) {
+			(void)forget(u, va, va + done);
+			return error;
+		}
+	}
+	return 0;
 }
 
 static int
@@ -140,7 +187,7 @@ do_manage(struct uswap *u, struct call *c)
 			"a part of the range is %s; only private anonymous "
 			"memory can be managed",
 			unfit));
-	error = manage(u, c->addr, c->len, false);
+	error = manage_all(u, c->addr, c->len, false);
 	if (error == -ENOENT)
 		error = -EINVAL;
 	return error == 0 ? 0 : refuse(c, error, "the range cannot be managed");
@@ -154,7 +201,7 @@ do_map(struct uswap *u, struct call *c)
 
 	if (p == NULL)
 		return refuse(c, -ENOMEM, "no address space for a region");
-	error = manage(u, (uintptr_t)p, c->len, true);
+	error = manage_all(u, (uintptr_t)p, c->len, true);
 	if (error != 0) {
 		mem_unmap(p, c->len);
 		return refuse(c, error, "the region cannot be managed");
@@ -189,17 +236,6 @@ do_part(struct uswap *u, struct call *c)
 }
 
 /* ---- letting a range go -------------------------------------------------- */
-
-static int
-forget(struct uswap *u, uintptr_t start, uintptr_t end)
-{
-	bool done;
-
-	mtx_lock(&u->pager.lock);
-	done = pager_forget(&u->pager, start, end);
-	mtx_unlock(&u->pager.lock);
-	return done ? 0 : -ENOMEM;
-}
 
 int
 do_forget(struct uswap *u, struct call *c)
@@ -252,6 +288,26 @@ grow_in_place(struct uswap *u, struct call *c, struct map_entry *e, size_t nlen)
 }
 
 /*
+ * Linux from 6.14 on forgets the write protection of what mremap moves: the
+ * shared pages of zeros are protected again, before anybody knows where they
+ * are.
+ */
+static void
+protect_zeros(struct pager *pg, const struct object *o)
+{
+	pindex_t i, n;
+
+	for (i = 0; object_next(&pg->objects, o, i, o->npages, &i); i += n) {
+		for (n = 0; i + n < o->npages; n++)
+			if (object_slot(&pg->objects, o, i + n) != SLOT_ZERO)
+				break;
+		if (n > 0)
+			(void)pmap_zero(pg->pmap, object_va(o, i), n, false);
+		n = US_MAX(n, 1);
+	}
+}
+
+/*
  * Moves [addr, addr + len) to a new place, as long as nlen.  The kernel takes
  * the pages that are there along; a new object takes over the others.
  */
@@ -285,6 +341,7 @@ move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
 		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);
 	while (pager_copy(pg, o, first, new, n) != 0)
 		log_msg(LOG_ERROR, "no memory to move a region: trying again");
+	protect_zeros(pg, new);
 	while (map_remove(&pg->map, c->addr, c->addr + c->len, &part))
 		KASSERT(part.object == o, "moved more than one object");
 	error = map_insert(&pg->map, new->base, new->base + nlen, new);

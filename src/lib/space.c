@@ -26,7 +26,7 @@ do_swapon(struct uswap *u, struct call *c)
 		mtx_lock(&u->pager.lock);
 		error = swspace_on(&u->pager.space, dev, prio);
 		/* What could not be written may be tried again. */
-		if (error == 0 && u->pager.grow) {
+		if (error == 0) {
 			u->pager.grow = false;
 			u->pager.need_pageout(u);
 		}
@@ -147,12 +147,34 @@ do_reserve(struct uswap *u, struct call *c)
 	return error;
 }
 
+/* Whether any page of the range waits to be written, and cannot be. */
+static bool
+waits_in_laundry(struct pager *pg, uintptr_t va, uintptr_t end)
+{
+	struct map_entry *e;
+
+	for (; (e = map_first(&pg->map, va)) != NULL && e->start < end;
+	     va = e->end) {
+		const struct object *o = e->object;
+		pindex_t i = (pindex_t)atop(US_MAX(va, e->start) - o->base);
+		pindex_t last = (pindex_t)atop(US_MIN(end, e->end) - o->base);
+
+		for (; object_next(&pg->objects, o, i, last, &i); i++) {
+			uint32_t slot = object_slot(&pg->objects, o, i);
+
+			if (slot_is_page(slot) &&
+			    page_of(&pg->pages, slot)->queue == PQ_LAUNDRY)
+				return true;
+		}
+	}
+	return false;
+}
+
 int
 do_pageout(struct uswap *u, struct call *c)
 {
 	struct pager *pg = &u->pager;
-	uintptr_t va = c->addr;
-	bool lost, left = false;
+	bool left;
 
 	mtx_lock(&u->range_lock);
 	u->range_start = c->addr;
@@ -163,11 +185,7 @@ do_pageout(struct uswap *u, struct call *c)
 		cv_wait(&u->range_cv, &u->range_lock);
 	mtx_unlock(&u->range_lock);
 	mtx_lock(&pg->lock);
-	for (; va < c->addr + c->len && !left; va += PAGE_SIZE) {
-		struct page *p = page_at(pg, va, &lost);
-
-		left = p != NULL && p->queue == PQ_LAUNDRY;
-	}
+	left = waits_in_laundry(pg, c->addr, c->addr + c->len);
 	mtx_unlock(&pg->lock);
 	if (!left)
 		return 0;
@@ -239,7 +257,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .ram_peak = ptoa(k->ram_peak + buffers),
 	    .managed = ptoa(pg->map.pages),
 	    .swap_total = ptoa(pg->space.total),
-	    .swap_used = ptoa(pg->space.total - pg->space.avail),
+	    .swap_used = ptoa(swspace_used(&pg->space)),
 	    .metadata = metadata_bytes(pg),
 	    .pages_active =
 		pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count,
@@ -266,6 +284,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .wait_memory_ns = k->wait_memory_ns,
 	    .wait_read_ns = k->wait_read_ns,
 	    .over_budget = k->over_budget,
+	    .pages_moved = k->pages_moved,
 	};
 	mtx_unlock(&pg->lock);
 	return 0;

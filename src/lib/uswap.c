@@ -14,8 +14,8 @@
 #include "lib/ctx.h"
 #include "lib/report.h"
 
-/* The longest region: what a page index can count. */
-#define LENGTH_MAX ((size_t)PINDEX_MAX << PAGE_SHIFT)
+/* What can be meant: more than the address space, less than wraps around. */
+#define LENGTH_MAX ((size_t)1 << 56)
 
 /* ---- opening and closing ------------------------------------------------- */
 
@@ -32,6 +32,9 @@ check_options(const struct uswap_options *opt)
 	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
 				      USWAP_QUIET)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
+	if (opt->when_full > USWAP_FULL_KILL)
+		return ctx_error(
+		    -EINVAL, "unknown when_full %u", opt->when_full);
 	if (opt->handlers > HANDLERS_MAX)
 		return ctx_error(-EINVAL, "%u handlers: at most %d are useful",
 		    opt->handlers, HANDLERS_MAX);
@@ -209,7 +212,7 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 
 	if (c.ret != 0)
 		return c.ret;
-	if (new_length == 0 || new_length > LENGTH_MAX ||
+	if (new_length == 0 || new_length > ptoa(PINDEX_MAX) ||
 	    (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0 ||
 	    ((flags & MREMAP_FIXED) &&
 		(!(flags & MREMAP_MAYMOVE) ||

@@ -50,6 +50,7 @@ struct pmap_ops {
 	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
 	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
+	uint64_t (*absent)(struct pmap *, uintptr_t va, uint64_t n);
 	void (*unshare)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*next_faults)(struct pmap *, struct pmap_fault *, uint32_t n);
 	void (*close)(struct pmap *);
@@ -192,6 +193,16 @@ static inline int
 pmap_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
 {
 	return pm->ops->resident(pm, va, n, vec);
+}
+
+/*
+ * How many pages from va on, n at most, are certainly not there.  0 may mean
+ * that it is not known: Linux before 6.7 has no quick way to tell.
+ */
+static inline uint64_t
+pmap_absent(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	return pm->ops->absent(pm, va, n);
 }
 
 /*

@@ -319,6 +319,17 @@ sim_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
 	return 0;
 }
 
+static uint64_t
+sim_absent(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	struct simpmap *s = simpmap(pm);
+	uint32_t k, i = first_page(s, va, (uint32_t)n);
+
+	for (k = 0; k < n && s->page[i + k].hold == HOLDS_NONE; k++)
+		continue;
+	return k;
+}
+
 /* Nothing to do: the next remove throws its dice anew. */
 static void
 sim_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
@@ -466,6 +477,7 @@ static const struct pmap_ops sim_ops = {
     .drop = sim_drop,
     .poison = sim_poison,
     .resident = sim_resident,
+    .absent = sim_absent,
     .unshare = sim_unshare,
     .next_faults = sim_next_faults,
     .close = sim_close,

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,6 +22,32 @@
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
+
+/* Linux 6.7 */
+#ifndef PAGEMAP_SCAN
+#define PAGE_IS_PRESENT (1 << 3)
+#define PAGE_IS_SWAPPED (1 << 4)
+struct page_region {
+	__u64 start;
+	__u64 end;
+	__u64 categories;
+};
+struct pm_scan_arg {
+	__u64 size;
+	__u64 flags;
+	__u64 start;
+	__u64 end;
+	__u64 walk_end;
+	__u64 vec;
+	__u64 vec_len;
+	__u64 max_pages;
+	__u64 category_inverted;
+	__u64 category_mask;
+	__u64 category_anyof_mask;
+	__u64 return_mask;
+};
+#define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
 static const struct pmap_ops uffd_ops;
@@ -85,6 +112,29 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 	if (r == -1)
 		return -errno;
 	return uffd_wake(pm, va, 1);
+}
+
+/* Where the kernel finds the first page, it need not look further. */
+static uint64_t
+uffd_absent(struct pmap *pm, uintptr_t va, uint64_t n)
+{
+	struct page_region first;
+	struct pm_scan_arg scan = {.size = sizeof(scan),
+	    .start = va,
+	    .end = va + ptoa(n),
+	    .vec = (uintptr_t)&first,
+	    .vec_len = 1,
+	    .max_pages = 1,
+	    .category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	    .return_mask = PAGE_IS_PRESENT};
+	int found;
+
+	do
+		found = ioctl(uffdpmap(pm)->pagemap_fd, PAGEMAP_SCAN, &scan);
+	while (found < 0 && errno == EINTR);
+	if (found < 0)
+		return 0;
+	return atop((found == 0 ? scan.walk_end : first.start) - va);
 }
 
 /* A write fault of our own on each page ends the sharing. */
@@ -297,6 +347,7 @@ static const struct pmap_ops uffd_ops = {
     .drop = uffd_drop,
     .poison = uffd_poison,
     .resident = uffd_resident,
+    .absent = uffd_absent,
     .unshare = uffd_unshare,
     .next_faults = uffd_next_faults,
     .close = uffd_close,

@@ -3,9 +3,13 @@
  * A root entry names the leaf of a window of 64 pages by number; a window that
  * was never touched has an untouched entry, in an untouched page of the root's
  * reservation.  A sparse terabyte costs nothing until it is used.
+ *
+ * Nor may it cost time: it has four million entries, and the kernel would have
+ * to map a page of zeros for each thousand of them that is looked at.  So a bit
+ * for each page of root tells whether it was ever written.
  */
 #include <errno.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include "pager/object.h"
 
@@ -43,6 +47,87 @@ root_bytes(pindex_t npages)
 	    howmany((size_t)npages, OBJECT_LEAF) * sizeof(uint32_t));
 }
 
+/* ---- which pages of root were written ------------------------------------ */
+
+/* Entries in a page of root: what a bit of `used` stands for. */
+#define ROOT_PAGE ((uint32_t)(PAGE_SIZE / sizeof(uint32_t)))
+
+static uint32_t
+windows(pindex_t npages)
+{
+	return howmany((uint64_t)npages, OBJECT_LEAF);
+}
+
+static size_t
+used_bytes(pindex_t npages)
+{
+	return howmany(windows(npages), ROOT_PAGE * 8);
+}
+
+static bool
+is_used(const struct object *o, uint32_t w)
+{
+	uint32_t i = w / ROOT_PAGE;
+
+	return o->used == NULL || (o->used[i / 64] >> i % 64 & 1) != 0;
+}
+
+static void
+set_leaf(struct object *o, uint32_t w, uint32_t leaf)
+{
+	uint32_t i = w / ROOT_PAGE;
+
+	o->root[w] = leaf;
+	if (o->used != NULL)
+		o->used[i / 64] |= UINT64_C(1) << i % 64;
+}
+
+/* The first window in [w, end) that has a leaf, or end. */
+static uint32_t
+next_leaf(const struct object *o, uint32_t w, uint32_t end)
+{
+	if (o->leaves == 0)
+		return end;
+	while (w < end) {
+		if (!is_used(o, w))
+			w = (w / ROOT_PAGE + 1) * ROOT_PAGE;
+		else if (o->root[w] == 0)
+			w++;
+		else
+			return w;
+	}
+	return end;
+}
+
+/* ---- life ---------------------------------------------------------------- */
+
+/* The root for npages, and its bits unless it is one page.  0 or -ENOMEM. */
+static int
+root_map(struct object *o, pindex_t npages)
+{
+	o->root = mem_map(root_bytes(npages));
+	o->used = NULL;
+	if (o->root == NULL)
+		return -ENOMEM;
+	if (root_bytes(npages) == PAGE_SIZE)
+		return 0;
+	o->used = mem_map(used_bytes(npages));
+	if (o->used != NULL)
+		return 0;
+	mem_unmap(o->root, root_bytes(npages));
+	o->root = NULL;
+	return -ENOMEM;
+}
+
+static void
+root_unmap(struct object *o, pindex_t npages)
+{
+	mem_unmap(o->root, root_bytes(npages));
+	if (o->used != NULL)
+		mem_unmap(o->used, used_bytes(npages));
+	o->root = NULL; /* not in use: pager_check */
+}
+
 struct object *
 object_create(struct objects *os, uintptr_t base, pindex_t npages)
 {
@@ -54,16 +139,14 @@ object_create(struct objects *os, uintptr_t base, pindex_t npages)
 	o->base = base;
 	o->npages = npages;
 	o->id = pool_index(&os->pool, o);
-	o->root = mem_map(root_bytes(npages));
-	if (o->root == NULL)
+	if (root_map(o, npages) != 0)
 		goto err0;
 	if (swmap_init(&o->swmap, &os->swleaves, npages) != 0)
 		goto err1;
 	return o;
 
 err1:
-	mem_unmap(o->root, root_bytes(npages));
-	o->root = NULL;
+	root_unmap(o, npages);
 err0:
 	pool_put(&os->pool, o);
 	return NULL;
@@ -76,33 +159,38 @@ object_destroy(struct objects *os, struct object *o)
 	    "destroying an object in use");
 	object_trim(os, o, 0, o->npages);
 	swmap_destroy(&o->swmap);
-	mem_unmap(o->root, root_bytes(o->npages));
-	o->root = NULL; /* not in use: pager_check */
+	root_unmap(o, o->npages);
 	pool_put(&os->pool, o);
 }
 
+/* Empty entries are not copied: that would touch the new root everywhere. */
 int
 object_grow(struct object *o, pindex_t npages)
 {
-	size_t old = root_bytes(o->npages), new = root_bytes(npages);
-	uint32_t *root = o->root;
+	uint32_t w = 0, end = windows(o->npages);
+	struct object old = *o;
 	int error;
 
 	KASSERT(npages >= o->npages, "objects only grow");
 	error = swmap_resize(&o->swmap, npages);
 	if (error != 0)
 		return error;
-	if (new > old) {
-		root = mem_map(new);
-		if (root == NULL)
-			return -ENOMEM;
-		memcpy(root, o->root, old);
-		mem_unmap(o->root, old);
+	if (root_bytes(npages) > root_bytes(o->npages)) {
+		error = root_map(o, npages);
+		if (error != 0) {
+			o->root = old.root;
+			o->used = old.used;
+			return error;
+		}
+		for (; (w = next_leaf(&old, w, end)) < end; w++)
+			set_leaf(o, w, old.root[w]);
+		root_unmap(&old, o->npages);
 	}
-	o->root = root;
 	o->npages = npages;
 	return 0;
 }
+
+/* ---- slots and tags ------------------------------------------------------ */
 
 static struct object_leaf *
 leaf_of(const struct objects *os, const struct object *o, pindex_t i)
@@ -133,7 +221,8 @@ object_set_slot(struct objects *os, struct object *o, pindex_t i, uint32_t slot)
 		leaf = pool_get(&os->leaves);
 		if (leaf == NULL)
 			return -ENOMEM;
-		o->root[i / OBJECT_LEAF] = pool_index(&os->leaves, leaf) + 1;
+		set_leaf(o, i / OBJECT_LEAF, pool_index(&os->leaves, leaf) + 1);
+		o->leaves++;
 	}
 	leaf->slot[i % OBJECT_LEAF] = slot;
 	return 0;
@@ -158,21 +247,34 @@ object_set_tag(struct objects *os, struct object *o, pindex_t i, uint64_t tag)
 }
 
 bool
+object_window(
+    const struct object *o, pindex_t from, pindex_t end, pindex_t *ret)
+{
+	uint32_t last = windows(end);
+	uint32_t w = next_leaf(o, from / OBJECT_LEAF, last);
+
+	KASSERT(end <= o->npages, "page %u of %u", end, o->npages);
+	if (from >= end || w >= last)
+		return false;
+	*ret = US_MAX(from, w * OBJECT_LEAF);
+	return true;
+}
+
+bool
 object_next(const struct objects *os, const struct object *o, pindex_t from,
     pindex_t end, pindex_t *ret)
 {
-	for (pindex_t i = from; i < end;) {
-		struct object_leaf *leaf = leaf_of(os, o, i);
+	pindex_t i = from;
 
-		if (leaf == NULL) {
-			i = (i / OBJECT_LEAF + 1) * OBJECT_LEAF;
-			continue;
-		}
-		if (leaf->slot[i % OBJECT_LEAF] != SLOT_NONE) {
+	while (object_window(o, i, end, &i)) {
+		pindex_t stop = object_stop(i, end);
+
+		for (; i < stop; i++) {
+			if (object_slot(os, o, i) == SLOT_NONE)
+				continue;
 			*ret = i;
 			return true;
 		}
-		i++;
 	}
 	return false;
 }
@@ -181,44 +283,70 @@ void
 object_trim(struct objects *os, struct object *o, pindex_t from, pindex_t end)
 {
 	/* A window counts only whole; the last one of the object is whole. */
-	pindex_t first = howmany(from, OBJECT_LEAF);
-	pindex_t last =
-	    end == o->npages ? howmany(end, OBJECT_LEAF) : end / OBJECT_LEAF;
+	uint32_t w = windows(from);
+	uint32_t last = end == o->npages ? windows(end) : end / OBJECT_LEAF;
 
-	for (pindex_t w = first; w < last; w++) {
+	for (; (w = next_leaf(o, w, last)) < last; w++) {
 		pindex_t start = w * OBJECT_LEAF, found;
-		pindex_t stop = US_MIN(start + OBJECT_LEAF, o->npages);
+		pindex_t stop = object_stop(start, o->npages);
 
-		if (o->root[w] == 0 ||
-		    object_next(os, o, start, stop, &found) ||
+		if (object_next(os, o, start, stop, &found) ||
 		    swmap_next(&o->swmap, start, stop, &found))
 			continue;
 		pool_put(&os->leaves, pool_item(&os->leaves, o->root[w] - 1));
 		o->root[w] = 0;
+		o->leaves--;
 	}
+}
+
+/* The next fault of a stream that is in use.  A guess may turn out in order. */
+static bool
+stream_expects(struct stream *s, pindex_t i)
+{
+	if (!stream_leaps(s) && (i == s->fwd || i + 1 == s->back)) {
+		s->stride = 0;
+		return true;
+	}
+	return s->stride != 0 && i == s->back + (pindex_t)s->stride;
+}
+
+/* From the last single page of a stream to i; out of range, if there is none. */
+static int64_t
+stream_leap(const struct stream *s, pindex_t i)
+{
+	return s != NULL && s->window == 1 ? (int64_t)i - (int64_t)s->back
+					   : STRIDE_MAX + 1;
 }
 
 struct stream *
 stream_find(struct object *o, pindex_t i, bool *ret_down)
 {
-	struct stream *oldest = &o->stream[0];
+	struct stream *oldest = &o->stream[0], *near = NULL;
 
 	o->stream_clock++;
+	*ret_down = false;
 	for (unsigned k = 0; k < STREAMS; k++) {
 		struct stream *s = &o->stream[k];
 
-		if (s->window != 0 && (i == s->fwd || i + 1 == s->back)) {
+		if (s->window != 0 && stream_expects(s, i)) {
 			s->window = US_MIN(s->window * 2, CLUSTER_MAX);
 			s->used = o->stream_clock;
-			*ret_down = i != s->fwd;
+			*ret_down = s->stride == 0 && i != s->fwd;
 			return s;
 		}
 		/* Ages, not times: differences survive the clock's wrap. */
 		if (o->stream_clock - s->used > o->stream_clock - oldest->used)
 			oldest = s;
+		if (llabs(stream_leap(s, i)) < llabs(stream_leap(near, i)))
+			near = s;
+	}
+	/* Two single faults near each other may be the first of many. */
+	if (near != NULL) {
+		near->stride = (int32_t)stream_leap(near, i);
+		near->used = o->stream_clock;
+		return near;
 	}
 	*oldest = (struct stream){.window = 1, .used = o->stream_clock};
-	*ret_down = false;
 	return oldest;
 }
 
@@ -257,9 +385,15 @@ void
 object_check(
     const struct objects *os, const struct pages *ps, const struct object *o)
 {
-	uint32_t resident = 0, pip = 0;
+	uint32_t resident = 0, pip = 0, leaves = 0, w;
 	pindex_t i;
 
+	for (w = 0; w < windows(o->npages); w++) {
+		leaves += o->root[w] != 0;
+		KASSERT(o->root[w] == 0 || is_used(o, w), "O6: window %u", w);
+	}
+	KASSERT(leaves == o->leaves, "O6: %u leaves, counted %u", leaves,
+	    o->leaves);
 	for (i = 0; object_next(os, o, i, o->npages, &i); i++)
 		check_slot(os, ps, o, i, &resident, &pip);
 	KASSERT(resident == o->resident, "O2: %u pages in memory, counted %u",

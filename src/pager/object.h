@@ -13,6 +13,8 @@
  *	O3  a LOST page has no block; a RESERVED one has
  *	O4  a page with a block has a leaf, for its tag
  *	O5  the tag is that of the block's contents, whatever is in memory
+ *	O6  leaves counts the windows that have a leaf; their pages of root
+ *	    are marked as used, if there are marks
  *
  * Context: everything here is serialised by the pager's lock.
  */
@@ -27,6 +29,7 @@
 #define OBJECT_LEAF 64 /* pages per leaf */
 #define OBJECT_MAX  (1u << 20)
 #define STREAMS     8 /* streams of faults followed at once */
+#define STRIDE_MAX  256 /* pages: the longest leap that is noticed */
 
 /*
  * What a slot holds: a page number, or one of these.
@@ -49,12 +52,15 @@ struct object_leaf {
 
 /*
  * A program running through memory: where its next fault is expected, going
- * up (fwd) or down, and how many pages it was given last time.
+ * up (fwd) or down, and how many pages it was given last time.  Or it leaps:
+ * then it is given single pages, the last of them at back, and the next fault
+ * is expected stride pages on.
  */
 struct stream {
 	pindex_t fwd; /* one past the last page given */
 	pindex_t back; /* the first page given */
-	uint32_t window; /* 0: not in use */
+	uint32_t window; /* pages, or leaps, to look ahead; 0: not in use */
+	int32_t stride; /* 0: in order; a guess while window is 1 */
 	uint32_t used; /* object's stream clock, for replacement */
 };
 
@@ -64,6 +70,7 @@ struct object {
 	uint32_t id; /* constant */
 	uint32_t mappings; /* map entries that show it */
 	uint32_t resident; /* O2 */
+	uint32_t leaves; /* O6 */
 	uint32_t pip; /* paging in progress, O2 */
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
@@ -71,6 +78,7 @@ struct object {
 	uint32_t stream_clock;
 	struct stream stream[STREAMS];
 	uint32_t *root; /* leaf number + 1 for each window, 0 none */
+	uint64_t *used; /* a bit for each page of root, or NULL: O6 */
 	struct swmap swmap;
 };
 
@@ -112,10 +120,24 @@ void object_set_tag(struct objects *, struct object *, pindex_t, uint64_t);
 
 /*
  * The first index in [from, end) whose slot is not SLOT_NONE; false if none.
- * Empty windows are skipped at one root entry each.
  */
 bool object_next(const struct objects *, const struct object *, pindex_t from,
     pindex_t end, pindex_t *ret);
+/*
+ * The first index in [from, end) in a window that has a leaf; false if none.
+ * The pages passed over have neither slot nor tag nor block.  It costs a bit
+ * for each 256 MiB that nobody has touched so far.
+ */
+bool object_window(
+    const struct object *, pindex_t from, pindex_t end, pindex_t *ret);
+/* Where the window of a page ends, or the range. */
+static inline pindex_t
+object_stop(pindex_t i, pindex_t end)
+{
+	uint64_t stop = ((uint64_t)i / OBJECT_LEAF + 1) * OBJECT_LEAF;
+
+	return (pindex_t)US_MIN(stop, end);
+}
 /* Gives back the leaves of windows inside [from, end) that hold nothing. */
 void object_trim(
     struct objects *, struct object *, pindex_t from, pindex_t end);
@@ -123,11 +145,24 @@ void object_trim(
 /*
  * stream_find(o, i, &down): the stream that a fault at i continues, its window
  * doubled (up to CLUSTER_MAX), or a new one with window 1 in the place of the
- * least recently used.  down: it runs towards lower indexes.  stream_given
- * notes what was brought for it: [first, first + n).
+ * least recently used.  down: it runs in order, towards lower indexes.  The third
+ * fault at equal distances makes a stream that leaps.  stream_given notes what
+ * was brought for it: [first, first + n).
  */
 struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
+
+static inline bool
+stream_leaps(const struct stream *s)
+{
+	return s->stride != 0 && s->window > 1;
+}
+/* How many pages in order it suggests. */
+static inline uint32_t
+stream_run(const struct stream *s)
+{
+	return s->stride != 0 ? 1 : s->window;
+}
 
 void object_check(
     const struct objects *, const struct pages *, const struct object *);

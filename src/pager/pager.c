@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "base/log.h"
 #include "base/sort.h"
 #include "pager/pager.h"
 
@@ -77,16 +78,38 @@ pager_page_new(struct pager *pg, struct object *o, pindex_t i)
 	return pager_page_adopt(pg, o, i);
 }
 
+/*
+ * A fault that finds no room in the tables waits until something is unmapped,
+ * for ever perhaps; not in silence.
+ */
+static void
+note_tables_full(struct pager *pg)
+{
+	char all[16];
+
+	if (pg->said_tables)
+		return;
+	pg->said_tables = true;
+	log_msg(LOG_ERROR,
+	    "the pager's tables are full: memory was touched all over %s; "
+	    "further accesses wait until some of it is unmapped",
+	    size_text(
+		all, ptoa((uint64_t)pg->objects.leaves.max * OBJECT_LEAF)));
+}
+
 struct page *
 pager_page_adopt(struct pager *pg, struct object *o, pindex_t i)
 {
 	struct page *p;
 
 	p = page_alloc(&pg->pages, o->id, i);
-	if (p == NULL)
+	if (p == NULL) {
+		note_tables_full(pg);
 		return NULL;
+	}
 	if (object_set_slot(&pg->objects, o, i, page_no(&pg->pages, p)) != 0) {
 		page_free(&pg->pages, p);
+		note_tables_full(pg);
 		return NULL;
 	}
 	pg->resident++;
@@ -306,7 +329,7 @@ pager_settle(
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,
- * and blocks in use = blocks assigned, when nothing is in flight.
+ * and blocks in use = blocks assigned, when no page-out is in flight.
  */
 void
 pager_check(struct pager *pg)
@@ -332,7 +355,7 @@ pager_check(struct pager *pg)
 	    "objects hold %ju pages, the pager counts %u", resident,
 	    pg->resident);
 	if (pip == 0)
-		KASSERT(blocks + pg->space.avail == pg->space.total,
-		    "blocks leaked: %ju assigned, %ju free of %ju", blocks,
-		    pg->space.avail, pg->space.total);
+		KASSERT(blocks + pg->moving == swspace_used(&pg->space),
+		    "blocks leaked: %ju assigned, %u moving, %ju in use",
+		    blocks, pg->moving, swspace_used(&pg->space));
 }

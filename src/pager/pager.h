@@ -48,7 +48,7 @@ struct pager_counters {
 	uint64_t clean_drops, zero_drops;
 	uint64_t swap_reads, swap_writes, read_errors, write_errors;
 	uint64_t waits_memory, wait_memory_ns, wait_read_ns;
-	uint64_t over_budget, ram_peak;
+	uint64_t over_budget, ram_peak, pages_moved;
 };
 
 struct pager_params {
@@ -84,7 +84,9 @@ struct pager {
 	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
+	uint32_t moving; /* (L) new blocks of moves in flight: pager_off.h */
 	bool grow; /* (L) swap space is full: exceed the budget */
+	bool said_tables; /* (L) that objects have no room for more leaves */
 	struct pager_counters ctr; /* (L) */
 
 	/* (A) How others hear of events; called with the lock held. */
@@ -219,7 +221,8 @@ int pager_copy(struct pager *, struct object *src, pindex_t first,
     struct object *dst, pindex_t n);
 /*
  * Frees up to `want` blocks whose page is in memory: a copy can be written
- * again, a page without space cannot leave.  Returns how many.
+ * again, a page without space cannot leave.  Returns how many.  Blocks on a
+ * closing device are not among them: freeing those gives nobody space.
  */
 uint32_t pager_reclaim_blocks(struct pager *, uint32_t want);
 

@@ -100,16 +100,28 @@ pager_unswapped(struct pager *pg, struct object *o, pindex_t i)
 	space_freed(pg);
 }
 
+/* In one window; the object's leaves tell where blocks can be (O4). */
+static void
+free_window(struct pager *pg, struct object *o, pindex_t i, pindex_t end,
+    struct gather *g)
+{
+	for (; swmap_next(&o->swmap, i, end, &i); i++) {
+		if (object_slot(&pg->objects, o, i) == SLOT_RESERVED)
+			(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+		gather_free(pg, g, swmap_clear(&o->swmap, i));
+	}
+}
+
 void
 pager_freespace(
     struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 {
 	struct gather g = {.n = 0};
+	pindex_t i = first, stop;
 
-	for (pindex_t i = first; swmap_next(&o->swmap, i, end, &i); i++) {
-		if (object_slot(&pg->objects, o, i) == SLOT_RESERVED)
-			(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
-		gather_free(pg, &g, swmap_clear(&o->swmap, i));
+	for (; object_window(o, i, end, &i); i = stop) {
+		stop = object_stop(i, end);
+		free_window(pg, o, i, stop, &g);
 	}
 	gather_flush(pg, &g);
 	space_freed(pg);
@@ -191,11 +203,16 @@ int
 pager_copy(struct pager *pg, struct object *src, pindex_t first,
     struct object *dst, pindex_t n)
 {
-	for (pindex_t i = 0; i < n; i++) {
-		int error = copy_one(pg, src, first + i, dst, i);
+	pindex_t i = first, end = first + n, stop;
 
-		if (error != 0)
-			return error;
+	for (; object_window(src, i, end, &i); i = stop) {
+		stop = object_stop(i, end);
+		for (; i < stop; i++) {
+			int error = copy_one(pg, src, i, dst, i - first);
+
+			if (error != 0)
+				return error;
+		}
 	}
 	dst->reserved |= src->reserved;
 	object_trim(&pg->objects, src, first, first + n);
@@ -212,9 +229,10 @@ reclaim_from(struct pager *pg, enum page_queue queue, uint32_t want)
 	for (p = pageq_first(&pg->pages, queue); p != NULL && freed < want;
 	     p = pageq_next(&pg->pages, p)) {
 		struct object *o = pager_object(pg, p);
+		swblk_t blk = swmap_get(&o->swmap, p->pindex);
 
 		if (o->reserved || (p->flags & PG_WRITING) != 0 ||
-		    !swblk_valid(swmap_get(&o->swmap, p->pindex)))
+		    !swblk_valid(blk) || swspace_closing(&pg->space, blk))
 			continue;
 		pager_unswapped(pg, o, p->pindex);
 		freed++;

@@ -258,6 +258,7 @@ start(void)
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 
 	opt.ram = preload.ram;
+	opt.when_full = preload.when_full;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
 	if (!say_goes_to(2)) /* it may be a file with the program's data */
@@ -415,6 +416,11 @@ preload_init(int argc, char **argv, char **envp)
 	if (preload.swap == NULL)
 		preload.swap = "tmp";
 	preload.stats = setting("USWAP_STATS");
+	v = getenv("USWAP_WHEN_FULL"); /* the command has checked it */
+	if (v != NULL && strcmp(v, "stop") == 0)
+		preload.when_full = USWAP_FULL_STOP;
+	else if (v != NULL && strcmp(v, "kill") == 0)
+		preload.when_full = USWAP_FULL_KILL;
 	v = getenv("USWAP_VERBOSE");
 	preload.verbose = v != NULL && *v == '1';
 	v = getenv("USWAP_TOP");

@@ -57,6 +57,7 @@ struct preload {
 	uint64_t ram;
 	const char *swap; /* specs, one a line */
 	const char *stats; /* a file, or NULL */
+	unsigned when_full; /* USWAP_FULL_GROW, ... */
 	bool verbose;
 	char program[256];
 	uint64_t started_ns;

@@ -29,21 +29,26 @@ swdev_create(struct blkdev *dev, int prio, uint32_t first)
 	return d;
 }
 
-void
+struct blkdev *
 swdev_destroy(struct swdev *d)
 {
+	struct blkdev *dev = d->dev;
+
 	KASSERT(
-	    d->used == 0, "%s: %u blocks in use", blkdev_name(d->dev), d->used);
+	    d->used == 0, "%s: %u blocks in use", blkdev_name(dev), d->used);
 	blist_destroy(d->bl);
-	blkdev_close(d->dev);
 	mem_unmap(d, sizeof(*d));
+	return dev;
 }
 
 swblk_t
 swdev_alloc(struct swdev *d, uint32_t min, uint32_t *n)
 {
-	uint32_t at = blist_alloc(d->bl, &min, *n);
+	uint32_t at;
 
+	if (d->closing)
+		return SWBLK_NONE;
+	at = blist_alloc(d->bl, &min, *n);
 	if (at == BLIST_NONE)
 		return SWBLK_NONE;
 	*n = min;

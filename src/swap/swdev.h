@@ -9,10 +9,11 @@
 #include "base/blist.h"
 #include "block/block.h"
 #include "swap/swblk.h"
+#include "swap/swspace.h"
 
 /*
- * All but the counts is constant from creation to the end; the counts and the
- * list are under the pager's lock.
+ * The place and the size are constant from creation to the end; the rest is
+ * under the pager's lock.
  *
  * swdev_check verifies:
  *
@@ -21,11 +22,15 @@
  * (2) The list has as many blocks, and those of the label are not free.
  * (3) Every block outside the label is free, used or bad:
  *     used + bad + free = blocks - SWDEV_LABEL.
+ *
+ * A device that is *closing* (FreeBSD's SW_CLOSING) gives nothing out; what is
+ * given back to it stays with it, and is there if it is opened again.
  */
 struct swdev {
 	struct blkdev *dev; /* owned: closed with it */
 	struct blist *bl; /* free: can be given out */
-	int prio;
+	int prio; /* changes live, like closing */
+	bool closing;
 	uint32_t first; /* in the block space */
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out and not given back */
@@ -34,8 +39,8 @@ struct swdev {
 
 /* More than SWDEV_LABEL blocks.  NULL (dev still the caller's): no memory. */
 struct swdev *swdev_create(struct blkdev *dev, int prio, uint32_t first);
-/* Nothing may be in use. */
-void swdev_destroy(struct swdev *);
+/* Nothing may be in use.  Returns what the caller has to close. */
+struct blkdev *swdev_destroy(struct swdev *);
 
 /* A run of min to *n blocks and its length in *n; or SWBLK_NONE. */
 swblk_t swdev_alloc(struct swdev *, uint32_t min, uint32_t *n);
@@ -44,6 +49,13 @@ void swdev_free(struct swdev *, swblk_t, uint32_t n);
 void swdev_retire(struct swdev *, swblk_t);
 
 void swdev_check(const struct swdev *);
+
+/* What it adds to the space: neither label nor bad. */
+static inline uint32_t
+swdev_total(const struct swdev *d)
+{
+	return d->blocks - SWDEV_LABEL - d->bad;
+}
 
 /* One past its last block. */
 static inline uint32_t

@@ -14,12 +14,13 @@
  * (1) dev[0..ndev) are set and in descending priority, the rest is NULL; the
  *     cursor is one of them (0 when there are none).
  * (2) Between the ranges of any two devices is an uncovered block.
- * (3) avail, bad and total are the sums over devices of what is free, of what
- *     is bad, and of blocks - SWDEV_LABEL - bad.
+ * (3) bad is the sum over devices of what is bad; avail and total are the sums
+ *     over those not closing of what is free, and of swdev_total.
  * (4) full only if nothing is free.
  * (5) almost_full below the low water mark, and not above the high one.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "base/base.h"
 #include "base/log.h"
@@ -39,7 +40,7 @@ swspace_destroy(struct swspace *s)
 	unsigned i;
 
 	for (i = 0; i < s->ndev; i++)
-		swdev_destroy(s->dev[i]);
+		blkdev_close(swdev_destroy(s->dev[i]));
 	swspace_init(s);
 }
 
@@ -134,6 +135,16 @@ swspace_insert(struct swspace *s, struct swdev *d)
 }
 
 /* New space begins a new story: what was said about the old is forgotten. */
+static void
+swspace_count_in(struct swspace *s, const struct swdev *d)
+{
+	s->total += swdev_total(d);
+	s->avail += blist_avail(d->bl);
+	s->full = false;
+	s->full_said = false;
+	s->almost_full = s->avail < swspace_lowat(s);
+}
+
 int
 swspace_on(struct swspace *s, struct blkdev *dev, int prio)
 {
@@ -148,11 +159,7 @@ swspace_on(struct swspace *s, struct blkdev *dev, int prio)
 	if (d == NULL)
 		return -ENOMEM;
 	swspace_insert(s, d);
-	s->total += n - SWDEV_LABEL;
-	s->avail += n - SWDEV_LABEL;
-	s->full = false;
-	s->full_said = false;
-	s->almost_full = s->avail < swspace_lowat(s);
+	swspace_count_in(s, d);
 	return 0;
 }
 
@@ -194,7 +201,7 @@ swspace_note_full(struct swspace *s)
 	if (s->full_said)
 		return;
 	s->full_said = true;
-	if (s->ndev == 0)
+	if (s->total == 0)
 		log_msg(LOG_ERROR,
 		    "no swap space: a page could not be paged out and stays "
 		    "in memory; give the program more with --swap");
@@ -284,7 +291,11 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 void
 swspace_free(struct swspace *s, swblk_t blk, uint32_t n)
 {
-	swdev_free(swdev_find(s, blk), blk, n);
+	struct swdev *d = swdev_find(s, blk);
+
+	swdev_free(d, blk, n);
+	if (d->closing)
+		return;
 	s->avail += n;
 	swspace_sizecheck(s);
 }
@@ -293,10 +304,122 @@ swspace_free(struct swspace *s, swblk_t blk, uint32_t n)
 void
 swspace_retire(struct swspace *s, swblk_t blk)
 {
-	swdev_retire(swdev_find(s, blk), blk);
+	struct swdev *d = swdev_find(s, blk);
+
+	swdev_retire(d, blk);
 	s->bad++;
+	if (d->closing)
+		return;
 	s->total--;
 	swspace_sizecheck(s);
+}
+
+/* ---- taking a device away ------------------------------------------------ */
+
+struct swdev *
+swspace_find(const struct swspace *s, const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++)
+		if (strcmp(blkdev_name(s->dev[i]->dev), name) == 0)
+			return s->dev[i];
+	return NULL;
+}
+
+/* The cursor stays with its device, or goes to the one behind it. */
+static void
+swspace_extract(struct swspace *s, const struct swdev *d)
+{
+	unsigned at = 0, i;
+
+	while (s->dev[at] != d)
+		at++;
+	s->ndev--;
+	for (i = at; i < s->ndev; i++)
+		s->dev[i] = s->dev[i + 1];
+	s->dev[s->ndev] = NULL;
+	if (s->cursor > at)
+		s->cursor--;
+	if (s->cursor == s->ndev)
+		s->cursor = 0;
+}
+
+void
+swspace_set_prio(struct swspace *s, struct swdev *d, int prio)
+{
+	swspace_extract(s, d);
+	d->prio = prio;
+	swspace_insert(s, d);
+}
+
+uint64_t
+swspace_elsewhere(const struct swspace *s, const struct swdev *d)
+{
+	return s->avail - (d->closing ? 0 : blist_avail(d->bl));
+}
+
+uint32_t
+swspace_used_on(const struct swdev *d)
+{
+	return d->used;
+}
+
+uint64_t
+swspace_used(const struct swspace *s)
+{
+	uint64_t used = 0;
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++)
+		used += s->dev[i]->used;
+	return used;
+}
+
+swblk_t
+swspace_place(const struct swdev *d, uint32_t *n)
+{
+	*n = d->blocks;
+	return (swblk_t){d->first};
+}
+
+bool
+swspace_is_closing(const struct swdev *d)
+{
+	return d->closing;
+}
+
+bool
+swspace_closing(const struct swspace *s, swblk_t blk)
+{
+	return swdev_find(s, blk)->closing;
+}
+
+void
+swspace_close(struct swspace *s, struct swdev *d)
+{
+	KASSERT(!d->closing, "%s is closing already", blkdev_name(d->dev));
+	d->closing = true;
+	s->total -= swdev_total(d);
+	s->avail -= blist_avail(d->bl);
+	swspace_sizecheck(s);
+}
+
+void
+swspace_reopen(struct swspace *s, struct swdev *d)
+{
+	KASSERT(d->closing, "%s is not closing", blkdev_name(d->dev));
+	d->closing = false;
+	swspace_count_in(s, d);
+}
+
+struct blkdev *
+swspace_off(struct swspace *s, struct swdev *d)
+{
+	KASSERT(d->closing, "%s is not closing", blkdev_name(d->dev));
+	swspace_extract(s, d);
+	s->bad -= d->bad;
+	return swdev_destroy(d);
 }
 
 /* ---- reports and checks -------------------------------------------------- */
@@ -311,6 +434,7 @@ swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)
 	*info = (struct swdev_info){
 	    .name = blkdev_name(d->dev),
 	    .prio = d->prio,
+	    .closing = d->closing,
 	    .blocks = d->blocks,
 	    .used = d->used,
 	    .bad = d->bad,
@@ -348,9 +472,11 @@ swspace_check(const struct swspace *s)
 		    "(1) priority of device %u", i);
 		swdev_check(s->dev[i]);
 		check_gaps(s, i);
-		total += s->dev[i]->blocks - SWDEV_LABEL - s->dev[i]->bad;
-		avail += blist_avail(s->dev[i]->bl);
 		bad += s->dev[i]->bad;
+		if (s->dev[i]->closing)
+			continue;
+		total += swdev_total(s->dev[i]);
+		avail += blist_avail(s->dev[i]->bl);
 	}
 	for (; i < SWDEV_MAX; i++)
 		KASSERT(s->dev[i] == NULL, "(1) device %u of %u", i, s->ndev);

@@ -8,6 +8,11 @@
  * The first SWDEV_LABEL blocks of a device are never given out: a label
  * may live there.
  *
+ * A device leaves in three steps: it is *closing*, from when on nothing is given
+ * out from it and its free blocks do not count; then whoever took blocks from
+ * it brings them back; then it is taken out.  In between it can be opened
+ * again, as if nothing had happened.
+ *
  * Context: everything is serialised by the pager's lock (RANK_VM), held by
  * the caller.  Nothing sleeps or allocates, except swspace_on.
  */
@@ -35,9 +40,9 @@ struct swspace {
 	struct swdev *dev[SWDEV_MAX]; /* by descending priority; NULL ends */
 	unsigned ndev;
 	unsigned cursor; /* where the next allocation starts looking */
-	uint64_t total; /* neither label nor bad, all devices */
-	uint64_t avail; /* free now: the sum over devices */
-	uint64_t bad; /* retired after write errors */
+	uint64_t total; /* neither label nor bad, nor on a closing device */
+	uint64_t avail; /* of these, free now */
+	uint64_t bad; /* retired after errors, all devices */
 	bool full; /* one block was refused, and none is free since */
 	bool full_said; /* the message: not again before the high mark */
 	bool almost_full; /* with hysteresis: see the water marks */
@@ -55,7 +60,7 @@ swspace_hiwat(const struct swspace *s)
 }
 
 void swspace_init(struct swspace *);
-/* Every device must be off or unused; closes them. */
+/* Every device must be unused; closes them. */
 void swspace_destroy(struct swspace *);
 
 /*
@@ -80,10 +85,41 @@ void swspace_retire(struct swspace *, swblk_t);
 /* The device of a block (which must be on one) and its place there. */
 struct blkdev *swspace_locate(const struct swspace *, swblk_t, devblk_t *);
 
+/* ---- one device ---------------------------------------------------------- */
+
+/* The first device of that name; NULL when there is none. */
+struct swdev *swspace_find(const struct swspace *, const char *name);
+/* Changes the priority: behind those of the same one, as if added now. */
+void swspace_set_prio(struct swspace *, struct swdev *, int prio);
+
+/* Free blocks on all other devices. */
+uint64_t swspace_elsewhere(const struct swspace *, const struct swdev *);
+/* Its blocks that are given out and not given back. */
+uint32_t swspace_used_on(const struct swdev *);
+/* The same over all devices, closing or not. */
+uint64_t swspace_used(const struct swspace *);
+/* Its place in the block space: *n blocks from the one returned on. */
+swblk_t swspace_place(const struct swdev *, uint32_t *n);
+
+/* Begins to take a device away; it must not be closing. */
+void swspace_close(struct swspace *, struct swdev *);
+bool swspace_is_closing(const struct swdev *);
+/* Whether a block is on a device that is closing. */
+bool swspace_closing(const struct swspace *, swblk_t);
+/* The device is not taken away after all. */
+void swspace_reopen(struct swspace *, struct swdev *);
+/*
+ * Takes out a closing device with nothing in use.  Returns what the caller has
+ * to close, better without the lock.  The others stay where they are; the hole
+ * in the block space is for the next that fits.
+ */
+struct blkdev *swspace_off(struct swspace *, struct swdev *);
+
 /* For reports: device i < ndev. */
 struct swdev_info {
 	const char *name;
 	int prio;
+	bool closing;
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out: neither label nor bad */
 	uint32_t bad; /* retired */

@@ -230,6 +230,19 @@ ends_full run --ram 32M --swap "$dir/small,size=32M" -- "$bin/closefds" 192
 ends_full run --ram 32M --swap tmp,size=64K -- "$bin/closefds" 64
 rm -f "$dir/small"
 
+# It may end there instead, or wait: within the budget, for as long as it takes.
+timeout -k 5 60 "$USWAP" run --ram 32M --swap tmp,size=32M --when-full kill -- \
+    "$bin/closefds" 192 >"$dir/out" 2>"$dir/err"
+[ $? -eq 137 ] || wrong 'does not end by SIGKILL'
+grep -q '^uswap: swap space is full.*ends here.*--swap' "$dir/err" ||
+    wrong 'not the message'
+timeout -s KILL 5 "$USWAP" run --ram 32M --swap tmp,size=32M --when-full stop \
+    -- "$bin/closefds" 192 >"$dir/out" 2>"$dir/err"
+[ $? -eq 137 ] || wrong 'does not wait'
+[ "$(grep -c '^uswap: swap space is full.*waits' "$dir/err")" -eq 1 ] ||
+    wrong 'not the message'
+refused 125 run --when-full later -- true
+
 # The disk had room when the program began, and has none when it grows.
 if mountpoint -q "$dir/mnt"; then
 	refused 125 run --ram 16M --swap "tmp,size=40M,dir=$dir/mnt" -- sh -c \

@@ -47,6 +47,7 @@ enum { FREE, USED, BAD, LABEL };
 struct twin_dev {
 	struct blkdev *dev;
 	int prio;
+	bool closing;
 	uint32_t first; /* in the block space, as seen */
 	uint32_t n;
 	char blk[BLOCKS];
@@ -60,14 +61,18 @@ static struct {
 	unsigned said; /* messages, in all */
 } tw;
 
+static unsigned closed; /* devices, in all */
+
 static void
 fake_close(struct blkdev *dev)
 {
+	closed++;
 	free(dev);
 }
 
 static const struct blkdev_ops fake_ops = {.close = fake_close};
 
+/* Not on devices that are closing. */
 static uint32_t
 twin_count(int what)
 {
@@ -75,7 +80,7 @@ twin_count(int what)
 	unsigned i;
 
 	for (i = 0; i < tw.ndev; i++)
-		for (b = 0; b < tw.dev[i].n; b++)
+		for (b = 0; !tw.dev[i].closing && b < tw.dev[i].n; b++)
 			n += tw.dev[i].blk[b] == what;
 	return n;
 }
@@ -85,7 +90,7 @@ longest(const struct twin_dev *d)
 {
 	uint32_t b, run = 0, max = 0;
 
-	for (b = 0; b < d->n; b++) {
+	for (b = 0; !d->closing && b < d->n; b++) {
 		run = d->blk[b] == FREE ? run + 1 : 0;
 		max = US_MAX(max, run);
 	}
@@ -261,11 +266,14 @@ op_on(struct swspace *s)
 	uint32_t n = 1 + below(sizes[below(nitems(sizes))]);
 	struct blkdev *dev = calloc(1, sizeof(*dev));
 	int prio = (int)below(3) - 1, rv;
+	static unsigned serial;
 	struct twin_dev *d;
+	char name[32];
 	unsigned at;
 
 	KASSERT(dev != NULL, "memory");
-	blkdev_init(dev, &fake_ops, "fake", n);
+	snprintf(name, sizeof(name), "fake %u", serial++);
+	blkdev_init(dev, &fake_ops, name, n);
 	rv = swspace_on(s, dev, prio);
 	SAME(rv, n <= SWDEV_LABEL ? -EINVAL : 0, "on");
 	if (rv != 0) {
@@ -282,11 +290,96 @@ op_on(struct swspace *s)
 	d->first = twin_place(n);
 	d->dev = dev;
 	d->prio = prio;
+	d->closing = false;
 	d->n = n;
 	memset(d->blk, FREE, n);
 	memset(d->blk, LABEL, SWDEV_LABEL);
 	tw.full = tw.full_said = false;
 	tw.almost = twin_count(FREE) < twin_low();
+}
+
+/* What the table calls it: by its name, for they are all different. */
+static struct swdev *
+find(struct swspace *s, const struct twin_dev *d)
+{
+	struct swdev *dev = swspace_find(s, blkdev_name(d->dev));
+	uint32_t n;
+
+	KASSERT(dev != NULL, "no device of that name");
+	SAME(swspace_place(dev, &n).v, d->first, "place");
+	SAME(n, d->n, "size");
+	return dev;
+}
+
+static void
+twin_take_out(unsigned at)
+{
+	struct twin_dev *d = &tw.dev[at];
+
+	if (tw.next == d->dev) /* the one behind it, or the first of all */
+		tw.next = at + 1 < tw.ndev ? d[1].dev
+			  : at > 0         ? tw.dev[0].dev
+					   : NULL;
+	memmove(d, d + 1, (tw.ndev - at - 1) * sizeof(*d));
+	tw.ndev--;
+}
+
+/* Brings everything back, as whoever took it would. */
+static void
+empty(struct swspace *s, struct twin_dev *d)
+{
+	uint32_t b;
+
+	for (b = 0; b < d->n; b++)
+		if (d->blk[b] == USED) {
+			swspace_free(s, (swblk_t){d->first + b}, 1);
+			d->blk[b] = FREE;
+		}
+}
+
+/* A device begins to leave, comes back, or is gone. */
+static void
+op_off(struct swspace *s)
+{
+	unsigned at = below(tw.ndev), gone = closed;
+	struct twin_dev *d = &tw.dev[at];
+	struct swdev *dev = find(s, d);
+
+	SAME(swspace_is_closing(dev), d->closing, "closing");
+	if (!d->closing) {
+		swspace_close(s, dev);
+		d->closing = true;
+		twin_marks();
+	} else if (below(2)) {
+		swspace_reopen(s, dev);
+		d->closing = false;
+		tw.full = tw.full_said = false;
+		tw.almost = twin_count(FREE) < twin_low();
+	} else {
+		empty(s, d);
+		SAME(swspace_used_on(dev), 0, "used");
+		blkdev_close(swspace_off(s, dev));
+		SAME(closed, gone + 1, "closed");
+		twin_take_out(at);
+	}
+}
+
+/* Behind those that have the priority already. */
+static void
+op_prio(struct swspace *s)
+{
+	unsigned at = below(tw.ndev), to;
+	struct twin_dev d = tw.dev[at];
+
+	d.prio = (int)below(3) - 1;
+	swspace_set_prio(s, find(s, &tw.dev[at]), d.prio);
+	twin_take_out(at);
+	for (to = 0; to < tw.ndev && tw.dev[to].prio >= d.prio; to++)
+		continue;
+	memmove(
+	    &tw.dev[to + 1], &tw.dev[to], (tw.ndev - to) * sizeof(tw.dev[0]));
+	tw.dev[to] = d;
+	tw.ndev++;
 }
 
 static unsigned
@@ -307,12 +400,11 @@ static void
 compare_space(struct swspace *s)
 {
 	struct swdev_info info;
-	uint32_t n, used, bad, b;
+	uint32_t n, used, bad, b, all_used = 0, all_bad = 0;
 	unsigned i;
 
 	SAME(s->ndev, tw.ndev, "ndev");
 	SAME(s->avail, twin_count(FREE), "avail");
-	SAME(s->bad, twin_count(BAD), "bad");
 	SAME(s->total, twin_count(FREE) + twin_count(USED), "total");
 	SAME(s->full, tw.full, "full");
 	SAME(s->almost_full, tw.almost, "almost full");
@@ -327,24 +419,25 @@ compare_space(struct swspace *s)
 		}
 		swspace_info(s, i, &info);
 		KASSERT(info.dev == d->dev, "device %u", i);
+		all_used += used;
+		all_bad += bad;
+		SAME(info.closing, d->closing, "closing");
 		SAME(info.prio, d->prio, "priority");
 		SAME(info.blocks, n, "blocks");
 		SAME(info.used, used, "used");
 		SAME(info.bad, bad, "bad");
 	}
+	SAME(s->bad, all_bad, "bad in all");
+	SAME(swspace_used(s), all_used, "used in all");
 }
 
 static void
 give_back(struct swspace *s)
 {
 	unsigned i;
-	uint32_t b;
 
 	for (i = 0; i < tw.ndev; i++)
-		for (b = 0; b < tw.dev[i].n; b++)
-			if (tw.dev[i].blk[b] == USED)
-				swspace_free(
-				    s, (swblk_t){tw.dev[i].first + b}, 1);
+		empty(s, &tw.dev[i]);
 	swspace_check(s);
 	SAME(s->avail, s->total, "all given back");
 	swspace_destroy(s);
@@ -368,6 +461,10 @@ space_round(unsigned ops)
 		op = below(100);
 		if (tw.ndev < devs && below(30) == 0)
 			op_on(&s);
+		else if (tw.ndev > 0 && below(60) == 0)
+			op_off(&s);
+		else if (tw.ndev > 0 && below(60) == 0)
+			op_prio(&s);
 		else if (op < bias)
 			op_alloc(&s);
 		else if (tw.ndev > 0 && op > 98 && below(4) == 0)

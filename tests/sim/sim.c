@@ -2,6 +2,7 @@
 /*
  * The world of the simulation, its threads and its laws.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
@@ -19,7 +20,8 @@ static struct sim *current;
 
 static const char *const event_name[EV_COUNT] = {"thread", "handler", "pageout",
     "clock", "map", "grow", "unmap", "dontneed", "raw drop", "raw unmap",
-    "move", "reserve", "wire", "unwire", "page out range", "swapon"};
+    "move", "reserve", "wire", "unwire", "page out range", "swapon", "swapoff",
+    "mover"};
 
 /* ---- failing ------------------------------------------------------------- */
 
@@ -50,6 +52,11 @@ dump(const struct sim *s)
 	    pg->ctr.faults, pg->ctr.faults_zero, pg->ctr.faults_soft,
 	    pg->ctr.faults_disk, pg->ctr.pages_ahead, pg->ctr.read_errors,
 	    pg->ctr.write_errors);
+	if (s->swapoff.dev != NULL)
+		fprintf(stderr,
+		    "disk %u is taken away: %u blocks left, %u in flight\n",
+		    s->leaving, swspace_used_on(s->swapoff.dev),
+		    blkq_inflight(s->swapoff.q));
 	for (unsigned i = 0; i < s->par.handlers; i++)
 		if (s->handler[i].q != NULL)
 			fprintf(stderr,
@@ -91,6 +98,26 @@ sim_fail(struct sim *s, const char *fmt, ...)
 
 /* ---- actors -------------------------------------------------------------- */
 
+/* Over: the disk is gone, or in use again. */
+static bool
+swapoff_goes_on(struct sim *s)
+{
+	int ret;
+	bool any;
+
+	if (swapoff_over(&s->swapoff, &ret))
+		return false;
+	any = swapoff_step(&s->swapoff);
+	if (!swapoff_over(&s->swapoff, &ret))
+		return any;
+	if (ret == 0)
+		s->disk[s->leaving] = NULL;
+	s->off += ret == 0;
+	s->off_full += ret == -ENOMEM;
+	s->off_stopped += ret == -EINTR;
+	return any;
+}
+
 bool
 sim_step(struct sim *s, unsigned actor)
 {
@@ -104,7 +131,9 @@ sim_step(struct sim *s, unsigned actor)
 	    blkq_inflight(s->pageout.q) == 0)
 		return false;
 	s->running[actor] = true;
-	if (actor == SIM_PAGEOUT) {
+	if (actor == SIM_SWAPOFF) {
+		any = swapoff_goes_on(s);
+	} else if (actor == SIM_PAGEOUT) {
 		s->kicked = false;
 		any = s->again = pageout_step(&s->pageout);
 	} else {
@@ -231,13 +260,17 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 	p->weight[EV_WIRE] *= 4;
 	p->weight[EV_UNWIRE] *= 4;
 	p->weight[EV_SWAPON] = rng_below(&r, 4) == 0;
+	p->weight[EV_SWAPOFF] = 0;
+	if (rng_below(&r, 3) == 0) {
+		p->weight[EV_SWAPON] = 3;
+		p->weight[EV_SWAPOFF] = 1 + (uint32_t)rng_below(&r, 3);
+	}
+	p->weight[EV_MOVER] = 5 + (uint32_t)rng_below(&r, 100);
 }
 
 static void
-open_disk(struct sim *s)
+open_disk(struct sim *s, unsigned i)
 {
-	unsigned i = s->ndisk++;
-
 	KASSERT(blkdev_open_sim(&s->par.disk[i], &s->clock, &s->disk[i]) == 0,
 	    "no memory for a disk");
 	KASSERT(swspace_on(&s->pg.space, s->disk[i], s->par.prio[i]) == 0,
@@ -281,13 +314,16 @@ sim_open(struct sim *s, const struct sim_params *par)
 	s->pg.need_pageout = on_need_pageout;
 	s->pg.sleep = on_sleep;
 	for (unsigned i = 0; i < par->disks; i++)
-		open_disk(s);
+		open_disk(s, i);
 	for (unsigned i = 0; i < par->handlers; i++)
 		KASSERT(handler_init(&s->handler[i], &s->pg,
 			    open_queue(s, HANDLER_IO)) == 0,
 		    "no memory");
 	KASSERT(
 	    pageout_init(&s->pageout, &s->pg, open_queue(s, PAGEOUT_IO)) == 0,
+	    "no memory");
+	KASSERT(
+	    swapoff_init(&s->swapoff, &s->pg, open_queue(s, SWAPOFF_IO)) == 0,
 	    "no memory");
 	s->shadow = mem_map(ptoa(par->n_pages));
 	s->poisoned = mem_map(par->n_pages);
@@ -317,6 +353,7 @@ sim_drain(struct sim *s)
 		for (unsigned i = 0; i < s->par.handlers; i++)
 			any |= blkq_inflight(s->handler[i].q) > 0;
 		any |= blkq_inflight(s->pageout.q) > 0;
+		any |= blkq_inflight(s->swapoff.q) > 0;
 		if (rounds++ > HANG_ROUNDS)
 			sim_fail(s, "an access is never answered");
 	}
@@ -347,6 +384,7 @@ sim_close(struct sim *s)
 	struct pager *pg = &s->pg;
 
 	s->what = "close";
+	sim_swapoff_end(s);
 	sim_drain(s);
 	sim_check(s);
 	sim_unmap(s, SIMPMAP_BASE, SIMPMAP_BASE + ptoa(s->par.n_pages));
@@ -367,6 +405,7 @@ sim_close(struct sim *s)
 	for (unsigned i = 0; i < s->par.handlers; i++)
 		handler_destroy(&s->handler[i]);
 	pageout_destroy(&s->pageout);
+	swapoff_destroy(&s->swapoff);
 	pager_destroy(pg);
 	pmap_close(s->pmap);
 	mem_unmap(s->shadow, ptoa(s->par.n_pages));
@@ -461,20 +500,75 @@ draw(struct sim *s)
 }
 
 /* As the library does it. */
-static void
-swapon(struct sim *s)
+void
+sim_swapon(struct sim *s)
 {
-	if (s->ndisk == SIM_DISKS)
+	unsigned i = 0;
+
+	while (i < SIM_DISKS && s->disk[i] != NULL)
+		i++;
+	if (i == SIM_DISKS)
 		return;
 	s->quiet = true;
 	mtx_lock(&s->pg.lock);
-	open_disk(s);
+	open_disk(s, i);
 	if (s->pg.grow) {
 		s->pg.grow = false;
 		on_need_pageout(s);
 	}
 	mtx_unlock(&s->pg.lock);
 	s->quiet = false;
+}
+
+int
+sim_swapoff(struct sim *s, unsigned i, bool force)
+{
+	struct swspace *space = &s->pg.space;
+	struct swdev_info info;
+	unsigned k = 0;
+	int error;
+
+	mtx_lock(&s->pg.lock);
+	for (; swspace_info(space, k, &info), info.dev != s->disk[i]; k++)
+		continue;
+	s->leaving = i;
+	error = swapoff_begin(&s->swapoff, space->dev[k], force);
+	mtx_unlock(&s->pg.lock);
+	return error;
+}
+
+void
+sim_swapoff_end(struct sim *s)
+{
+	uint64_t rounds = 0;
+
+	s->draining = true;
+	while (s->swapoff.dev != NULL) {
+		sim_round(s);
+		if (rounds++ > HANG_ROUNDS)
+			sim_fail(s, "a device is never taken away");
+	}
+	s->draining = false;
+}
+
+/* One at a time: while one is going on, it may be interrupted. */
+static void
+swapoff(struct sim *s)
+{
+	unsigned i = sim_below(s, SIM_DISKS);
+	int error;
+
+	if (s->swapoff.dev != NULL) {
+		if (sim_below(s, 2) == 0)
+			atomic_store(&s->swapoff.stop, true);
+		return;
+	}
+	if (s->disk[i] == NULL || s->running[SIM_SWAPOFF])
+		return;
+	error = sim_swapoff(s, i, sim_below(s, 2) == 0);
+	if (error != 0 && error != -ENOMEM)
+		sim_fail(s, "swapoff_begin: %d", error);
+	s->off_full += error != 0;
 }
 
 void
@@ -496,7 +590,13 @@ sim_event(struct sim *s)
 		advance(s);
 		break;
 	case EV_SWAPON:
-		swapon(s);
+		sim_swapon(s);
+		break;
+	case EV_SWAPOFF:
+		swapoff(s);
+		break;
+	case EV_MOVER:
+		(void)sim_step(s, SIM_SWAPOFF);
 		break;
 	default:
 		sim_program_event(s, ev);

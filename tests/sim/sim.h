@@ -19,13 +19,15 @@
 #include "daemon/fault.h"
 #include "daemon/pageout.h"
 #include "page/pmap_sim.h"
+#include "pager/pager_off.h"
 #include "support/seed.h"
 
 #define SIM_HANDLERS 3
 #define SIM_DISKS    4
 #define SIM_THREADS  6
 #define SIM_PAGEOUT  SIM_HANDLERS /* the actor after the handlers */
-#define SIM_ACTORS   (SIM_HANDLERS + 1)
+#define SIM_SWAPOFF  (SIM_HANDLERS + 1) /* and the one after it */
+#define SIM_ACTORS   (SIM_HANDLERS + 2)
 
 enum sim_event {
 	EV_THREAD, /* a thread of the program goes on */
@@ -44,6 +46,8 @@ enum sim_event {
 	EV_UNWIRE,
 	EV_RANGE, /* a range is paged out on request */
 	EV_SWAPON,
+	EV_SWAPOFF, /* a device is taken away, or that is interrupted */
+	EV_MOVER, /* that goes on */
 	EV_COUNT
 };
 
@@ -77,11 +81,12 @@ struct sim {
 	struct rng rng;
 	struct simclock clock;
 	struct pmap *pmap;
-	struct blkdev *disk[SIM_DISKS];
-	unsigned ndisk;
+	struct blkdev *disk[SIM_DISKS]; /* NULL: not in use */
 	struct pager pg;
 	struct handler handler[SIM_HANDLERS];
 	struct pageout pageout;
+	struct swapoff swapoff;
+	unsigned leaving; /* the disk that is taken away */
 	bool running[SIM_ACTORS]; /* somewhere on the stack */
 	bool kicked, again; /* strict: what pageout's thread would know */
 	bool grew; /* the budget was exceeded with permission */
@@ -95,6 +100,7 @@ struct sim {
 	uint64_t event, version;
 	const char *what; /* the event under way */
 	uint64_t reserved, refused; /* ranges; refused: for want of space */
+	uint64_t off, off_full, off_stopped; /* devices taken away, or not */
 	uint64_t touches, lost, ctr[EV_COUNT];
 };
 
@@ -104,6 +110,12 @@ void sim_open(struct sim *, const struct sim_params *);
 void sim_event(struct sim *);
 /* Every access answered, nothing in flight, nothing left to do. */
 void sim_drain(struct sim *);
+/* Begins to take disk i away: 0 or -errno. */
+int sim_swapoff(struct sim *, unsigned i, bool force);
+/* Adds a disk, if there is a place. */
+void sim_swapon(struct sim *);
+/* Goes on until that is over, and nothing else happens. */
+void sim_swapoff_end(struct sim *);
 /* Reads the whole program once and compares it. */
 void sim_read_all(struct sim *);
 /* Every module's invariants and the laws of memory. */

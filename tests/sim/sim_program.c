@@ -117,6 +117,8 @@ choose(struct sim *s, struct simthread *t)
 	t->write = sim_below(s, 2) == 0;
 	if (sim_below(s, s->par.scan_in) == 0) {
 		t->dir = sim_below(s, 4) == 0 ? -1 : 1;
+		if (sim_below(s, 4) == 0) /* in leaps */
+			t->dir *= 2 + (int)sim_below(s, 8);
 		t->left = sim_below(s, 200);
 	}
 	return true;

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "sim/sim.h"
@@ -42,6 +43,7 @@ small_world(struct sim_params *p, uint64_t seed)
 	/* Nothing that takes blocks or pages out of play. */
 	p->weight[EV_UNMAP] = p->weight[EV_DONTNEED] = 0;
 	p->weight[EV_RAW_UNMAP] = p->weight[EV_SWAPON] = 0;
+	p->weight[EV_SWAPOFF] = 0;
 }
 
 static void
@@ -86,6 +88,189 @@ test_nth_write(void **state)
 	assert_true(hit > MOST / 4);
 }
 
+/* ---- while a device is taken away ---------------------------------------- */
+
+/*
+ * Two disks, the first of which holds all there is when it is to go.  What the
+ * other one fails from then on is the test's, and so are the events.
+ */
+static void
+before_swapoff(uint64_t seed, bool errors, struct sim_params *p)
+{
+	small_world(p, seed);
+	p->errors = errors;
+	p->disks = 2;
+	p->disk[1] = p->disk[0];
+	p->prio[0] = 1;
+	p->prio[1] = 0;
+	p->weight[EV_MOVER] = 50;
+	sim_open(&s, p);
+	for (unsigned i = 0; i < 8; i++)
+		sim_program_event(&s, EV_MAP);
+	while (s.event < EVENTS)
+		sim_event(&s);
+}
+
+/* Takes the first disk away while the program runs; how that ended. */
+static void
+take_away(const struct sim_params *p, bool errors)
+{
+	uint64_t rounds = 0;
+
+	assert_true(s.pg.space.total - s.pg.space.avail > 100);
+	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	for (unsigned i = 0; i < 2; i++)
+		simdisk_set(s.disk[i], &p->disk[i]);
+	while (s.swapoff.dev != NULL) {
+		sim_event(&s);
+		assert_true(rounds++ < 100000);
+	}
+	assert_int_equal(s.off, 1);
+	assert_null(s.disk[0]);
+	assert_true(s.pg.ctr.pages_moved > 0);
+	sim_read_all(&s);
+	assert_true(errors || s.lost == 0);
+	sim_close(&s);
+}
+
+/* Each read of the device that goes: at most the one page is lost. */
+static void
+test_swapoff_nth_read(void **state)
+{
+	uint64_t hit = 0, lost = 0;
+
+	(void)state;
+	for (uint64_t n = 1; n <= MOST; n++) {
+		struct sim_params p;
+
+		before_swapoff(1 + n % 3, true, &p);
+		p.disk[0].fail_read_nth = n;
+		take_away(&p, true);
+		assert_true(s.lost <= 1 && s.pg.ctr.read_errors <= 1);
+		hit += s.pg.ctr.read_errors;
+		lost += s.lost;
+	}
+	assert_true(hit > MOST / 4 && lost > 0);
+}
+
+/* One read in n, so that pages read alone fail as well. */
+static void
+test_swapoff_reads_fail(void **state)
+{
+	uint64_t lost = 0;
+
+	(void)state;
+	for (uint64_t n = 2; n <= MOST; n++) {
+		struct sim_params p;
+
+		before_swapoff(1 + n % 3, true, &p);
+		p.disk[0].read_error_in = (uint32_t)n;
+		take_away(&p, true);
+		assert_true(s.lost <= s.pg.ctr.read_errors);
+		lost += s.lost;
+	}
+	assert_true(lost > MOST);
+}
+
+/* Each write to the one that stays, and then many: nothing is lost. */
+static void
+test_swapoff_nth_write(void **state)
+{
+	uint64_t hit = 0;
+
+	(void)state;
+	for (uint64_t n = 1; n <= MOST; n++) {
+		struct sim_params p;
+
+		before_swapoff(1 + n % 3, false, &p);
+		p.disk[1].fail_write_nth = n;
+		take_away(&p, false);
+		hit += s.pg.ctr.write_errors;
+	}
+	assert_true(hit > MOST / 4);
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct sim_params p;
+
+		before_swapoff(seed, false, &p);
+		p.disk[1].write_error_in = 10;
+		p.disk[1].torn_write_in = 10;
+		take_away(&p, false);
+	}
+}
+
+/* It fails, or is interrupted, at any time: the device is as it was. */
+static void
+test_swapoff_fails(void **state)
+{
+	(void)state;
+	for (uint64_t n = 1; n <= MOST; n++) {
+		struct sim_params p;
+		uint64_t total, steps = 0;
+
+		before_swapoff(1 + n % 3, false, &p);
+		total = s.pg.space.total;
+		assert_int_equal(sim_swapoff(&s, 0, false), 0);
+		assert_int_equal(
+		    s.pg.space.total, total / 2); /* they are of one size */
+		while (s.swapoff.dev != NULL) {
+			if (steps++ == n)
+				atomic_store(&s.swapoff.stop, true);
+			(void)sim_step(&s, SIM_SWAPOFF);
+			if (steps % 8 == 0)
+				sim_round(&s);
+		}
+		assert_int_equal(s.off + s.off_stopped, 1);
+		if (s.off_stopped == 1)
+			assert_int_equal(s.pg.space.total, total);
+		while (s.event < 2 * EVENTS)
+			sim_event(&s);
+		sim_read_all(&s);
+		assert_int_equal(s.lost, 0);
+		sim_close(&s);
+	}
+}
+
+/* Pages of memory that this process has. */
+static unsigned long
+memory(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long size = 0;
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%lu", &size), 1);
+	fclose(f);
+	return size;
+}
+
+/* A thousand times on and off: nothing is used up. */
+static void
+test_swapoff_leaks(void **state)
+{
+	unsigned long size = 0;
+	struct sim_params p;
+
+	(void)state;
+	before_swapoff(1, false, &p);
+	/* No objects that come, go or grow: they cost memory. */
+	s.par.weight[EV_MAP] = s.par.weight[EV_GROW] = 0;
+	s.par.weight[EV_MOVE] = 0;
+	for (unsigned i = 0; i < 1000; i++) {
+		assert_int_equal(sim_swapoff(&s, i % 2, false), 0);
+		while (s.swapoff.dev != NULL)
+			sim_event(&s);
+		sim_swapon(&s);
+		if (i == 100)
+			size = memory();
+	}
+	assert_int_equal(s.off, 1000);
+	assert_int_equal(memory(), size);
+	assert_true(s.pg.ctr.pages_moved > 10000);
+	sim_read_all(&s);
+	assert_int_equal(s.lost, 0);
+	sim_close(&s);
+}
+
 /* The cable is cut: what is in memory stays right, the rest is lost. */
 static void
 test_unplug(void **state)
@@ -115,6 +300,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nth_read),
 	    cmocka_unit_test(test_nth_write),
+	    cmocka_unit_test(test_swapoff_nth_read),
+	    cmocka_unit_test(test_swapoff_reads_fail),
+	    cmocka_unit_test(test_swapoff_nth_write),
+	    cmocka_unit_test(test_swapoff_fails),
+	    cmocka_unit_test(test_swapoff_leaks),
 	    cmocka_unit_test(test_unplug),
 	};
 

@@ -82,7 +82,8 @@ test_random_runs(void **state)
 	uint64_t runs = number("USWAP_RUNS", getenv("USWAP_SEED") ? 1 : 200);
 	uint64_t events = number("USWAP_EVENTS", 5000);
 	uint64_t touches = 0, lost = 0, out = 0, soft = 0, disk = 0, grew = 0;
-	uint64_t reserved = 0, refused = 0;
+	uint64_t reserved = 0, refused = 0, off = 0, full = 0, stopped = 0;
+	uint64_t moved = 0;
 
 	(void)state;
 	for (uint64_t i = 0; i < runs; i++) {
@@ -98,16 +99,25 @@ test_random_runs(void **state)
 		grew += s.pg.ctr.over_budget > 0;
 		reserved += s.reserved;
 		refused += s.refused;
+		off += s.off;
+		full += s.off_full;
+		stopped += s.off_stopped;
+		moved += s.pg.ctr.pages_moved;
 	}
 	printf("%ju runs from seed %ju: %ju accesses, %ju soft and %ju disk "
 	       "faults, %ju pages out, %ju pages lost, %ju runs over budget\n",
 	    (uintmax_t)runs, (uintmax_t)seed, (uintmax_t)touches,
 	    (uintmax_t)soft, (uintmax_t)disk, (uintmax_t)out, (uintmax_t)lost,
 	    (uintmax_t)grew);
+	printf("%ju devices taken away, %ju not for want of space, %ju "
+	       "interrupted; %ju pages moved\n",
+	    (uintmax_t)off, (uintmax_t)full, (uintmax_t)stopped,
+	    (uintmax_t)moved);
 	/* A simulation in which nothing happens would pass as well. */
 	if (runs >= 100 && events >= 5000)
 		assert_true(out > 10000 && disk > 1000 && soft > 1000 &&
-			    reserved > 200 && refused > 20);
+			    reserved > 200 && refused > 20 && off > 100 &&
+			    full > 10 && stopped > 10 && moved > 5000);
 }
 
 int

@@ -5,13 +5,15 @@
  * Threads write and verify pages of one region, eight times the budget, each
  * page under a lock of its own so that its version is known exactly; now and
  * then one drops pages, wires some, or pages them out.  What a page must hold
- * follows from its number and version.
+ * follows from its number and version.  In one run the swap space moves from
+ * one file to another and back all the time.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,22 +135,116 @@ fail(const char *what)
 	return 1;
 }
 
+/* ---- swap space that comes and goes -------------------------------------- */
+
+static char dir[] = "/var/tmp/uswap-stress-XXXXXX";
+static _Atomic unsigned cycles;
+
+static const char *
+file(char *text, unsigned which, const char *rest)
+{
+	sprintf(text, "%s/%c%s", dir, 'a' + (int)which % 2, rest);
+	return text;
+}
+
+/* Now and then it thinks better of it. */
+static void *
+stopper(void *arg)
+{
+	struct rng r = {w.seed};
+	char name[64];
+
+	(void)arg;
+	while (!atomic_load(&w.stop)) {
+		usleep((useconds_t)rng_below(&r, 300000));
+		(void)uswap_swapoff_stop(w.u, file(name, 0, ""));
+		(void)uswap_swapoff_stop(w.u, file(name, 1, ""));
+	}
+	return NULL;
+}
+
+static void *
+changer(void *arg)
+{
+	char name[64];
+
+	(void)arg;
+	for (unsigned i = 0; !atomic_load(&w.stop); i++) {
+		int error;
+
+		if (uswap_swapon(w.u, file(name, i + 1, ",size=256M")) != 0)
+			return strdup(uswap_error());
+		do
+			error = uswap_swapoff(w.u, file(name, i, ""), 0);
+		while (error == -EINTR);
+		if (error != 0)
+			return strdup(uswap_error());
+		atomic_fetch_add(&cycles, 1);
+	}
+	return NULL;
+}
+
+/* Blocks in use on all devices, and pages that have one. */
+static void
+count_blocks(uint64_t *used, uint64_t *pages)
+{
+	static unsigned char vec[192 * MIB / PAGE];
+	struct uswap_device dev[USWAP_DEVICES_MAX];
+	unsigned n = USWAP_DEVICES_MAX;
+
+	*used = *pages = 0;
+	if (uswap_devices(w.u, dev, &n, sizeof(dev[0])) != 0 ||
+	    uswap_residency(w.u, w.mem, w.pages * PAGE, vec) != 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		*used += dev[i].used;
+	for (size_t i = 0; i < w.pages; i++)
+		*pages += (vec[i] & USWAP_SWAPPED) != 0;
+}
+
+/* The page-out thread may be at work for a moment longer. */
+static bool
+blocks_agree(void)
+{
+	uint64_t used = 0, pages = 1;
+
+	for (int tries = 0; used != pages && tries < 1000; tries++) {
+		usleep(10000);
+		count_blocks(&used, &pages);
+	}
+	printf("%u cycles; %" PRIu64 " blocks in use, %" PRIu64 " mapped\n",
+	    atomic_load(&cycles), used, pages);
+	return used == pages && used > 0;
+}
+
+/* ---- one run ------------------------------------------------------------- */
+
 static int
-run(const char *name, unsigned flags, unsigned handlers)
+start(bool changing)
+{
+	char spec[64];
+	int error;
+
+	if (changing)
+		return uswap_swapon(w.u, file(spec, 0, ",size=256M"));
+	error = uswap_swapon(w.u, "tmp,size=64M,prio=5");
+	return error != 0 ? error : uswap_swapon(w.u, "tmp,size=512M");
+}
+
+static int
+run(const char *name, unsigned flags, unsigned handlers, bool changing)
 {
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 	const char *seconds = getenv("USWAP_SECONDS");
 	struct uswap_stats st;
-	pthread_t t[THREADS];
-	void *mem;
+	pthread_t t[THREADS], off[2];
+	void *mem, *said = NULL;
 
 	opt.ram = 24 * MIB;
 	opt.flags = flags;
 	opt.handlers = handlers;
 	w.pages = 192 * MIB / PAGE;
-	if (uswap_open(&opt, &w.u) != 0 ||
-	    uswap_swapon(w.u, "tmp,size=64M,prio=5") != 0 ||
-	    uswap_swapon(w.u, "tmp,size=512M") != 0 ||
+	if (uswap_open(&opt, &w.u) != 0 || start(changing) != 0 ||
 	    uswap_map(w.u, w.pages * PAGE, &mem) != 0)
 		return fail(name);
 	w.mem = mem;
@@ -158,10 +254,23 @@ run(const char *name, unsigned flags, unsigned handlers)
 	atomic_store(&w.operations, 0);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, worker, (void *)(i + 1));
+	if (changing) {
+		pthread_create(&off[0], NULL, changer, NULL);
+		pthread_create(&off[1], NULL, stopper, NULL);
+	}
 	sleep(seconds != NULL ? (unsigned)atoi(seconds) : SECONDS);
 	atomic_store(&w.stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+	if (changing) {
+		pthread_join(off[0], &said);
+		pthread_join(off[1], NULL);
+		if (said != NULL || !blocks_agree()) {
+			printf("%s: %s\n", name,
+			    said == NULL ? "blocks leaked" : (char *)said);
+			return 1;
+		}
+	}
 	for (size_t i = 0; i < w.pages; i++)
 		verify(i);
 	free(w.lock);
@@ -231,14 +340,22 @@ refused_moves(void)
 int
 main(void)
 {
+	char name[64];
+	int failed;
+
 	if (uswap_probe() != 0) {
 		printf("skipped: %s\n", uswap_error());
 		return 77;
 	}
 	w.seed = test_seed();
-	return refused_moves() != 0 || run("move", 0, 0) != 0 ||
-		       run("copy", USWAP_FORCE_COPY, 0) != 0 ||
-		       run("one handler", 0, 1) != 0
-		   ? 1
-		   : 0;
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	failed = refused_moves() != 0 || run("move", 0, 0, false) != 0 ||
+		 run("copy", USWAP_FORCE_COPY, 0, false) != 0 ||
+		 run("one handler", 0, 1, false) != 0 ||
+		 run("devices come and go", 0, 0, true) != 0;
+	for (unsigned i = 0; i < 2; i++)
+		(void)unlink(file(name, i, ""));
+	(void)rmdir(dir);
+	return failed;
 }

@@ -22,6 +22,12 @@
 #define RAM    (16 * MIB) /* the least there is ... */
 #define BUDGET 3840 /* ... and its pages, without the buffers */
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 static uswap_t *u;
 static char dir[64] = "/var/tmp/uswap-test-XXXXXX";
 static unsigned api_flags; /* 0 or USWAP_FORCE_COPY */

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "support/api.h"
 
 /* ---- opening ------------------------------------------------------------- */
@@ -139,6 +140,39 @@ test_manage(void **state)
 
 /* ---- advice -------------------------------------------------------------- */
 
+/* Tebibytes of address space, as some run-times reserve them, and four uses. */
+static void
+test_reservation(void **state)
+{
+	const size_t len = (size_t)20 << 40, step = len / 4;
+	char *p;
+
+	(void)state;
+	p = mmap(NULL, len, PROT_NONE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (p == MAP_FAILED)
+		skip(); /* a sanitizer's address space */
+	opens("swap,size=64M");
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(
+		    mprotect(p + i * step, 64 * PAGE, PROT_READ | PROT_WRITE),
+		    0);
+		write_pages(p + i * step, 0, 32, (uint32_t)i + 1);
+	}
+	alarm(20);
+	works(uswap_manage(u, p, len));
+	alarm(0);
+	assert_int_equal(stats().managed, len);
+	assert_int_equal(stats().pages_active, 4 * 32);
+	works(uswap_pageout(u, p, len));
+	for (size_t i = 0; i < 4; i++) {
+		check_pages(p + i * step, 0, 32, (uint32_t)i + 1);
+		write_pages(p + i * step, 0, 64, 9);
+	}
+	works(uswap_unmap(u, p, len));
+	closes();
+}
+
 static void
 test_dontneed(void **state)
 {
@@ -209,6 +243,38 @@ test_willneed(void **state)
 	for (uint32_t i = 0; i < 100; i++)
 		assert_int_equal(vec[i], 0);
 	unmap(p, 1000);
+	closes();
+}
+
+/*
+ * Terabytes of which three pages are used.  Looking at each of their windows in
+ * turn would take seconds, in which no fault is answered.
+ */
+static void
+test_sparse(void **state)
+{
+	const size_t len = (size_t)12 << 40, third = len / 3;
+	uint64_t start;
+	void *ret;
+	char *p;
+
+	(void)state;
+	opens("swap,size=1M");
+	if (SANITIZED) { /* they have no room for it */
+		closes();
+		return;
+	}
+	works(uswap_map(u, len, &ret));
+	p = ret;
+	for (size_t i = 0; i < 3; i++)
+		p[i * third] = (char)(i + 1);
+	page_out(p + third, 0, 1);
+	start = clock_now_ns(&clock_real);
+	works(uswap_advise(u, p + third / 2, third, USWAP_DONTNEED));
+	assert_true(p[0] == 1 && p[third] == 0 && p[2 * third] == 3);
+	assert_int_equal(stats().swap_used, 0);
+	works(uswap_unmap(u, p, len));
+	assert_in_range(clock_now_ns(&clock_real) - start, 0, 2000000000);
 	closes();
 }
 
@@ -418,8 +484,10 @@ main(void)
 	    cmocka_unit_test(test_open),
 	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(test_manage),
+	    cmocka_unit_test(test_reservation),
 	    cmocka_unit_test(test_dontneed),
 	    cmocka_unit_test(test_willneed),
+	    cmocka_unit_test(test_sparse),
 	    cmocka_unit_test(test_residency),
 	    cmocka_unit_test(test_stats),
 	    cmocka_unit_test(test_report),

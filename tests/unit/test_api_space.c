@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -106,6 +107,111 @@ test_none(void **state)
 {
 	(void)state;
 	full(NULL);
+}
+
+static void *
+writer(void *p)
+{
+	write_pages(p, 0, 2 * BUDGET, 1);
+	return NULL;
+}
+
+static void
+opens_when_full(enum uswap_when_full what)
+{
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+
+	opt.ram = RAM;
+	opt.flags = api_flags;
+	opt.when_full = what;
+	works(uswap_open(&opt, &u));
+	works(uswap_swapon(u, path("swap,size=4M")));
+}
+
+/* The writer waits within the budget, goes on when there is space, and ends. */
+static void
+test_stop(void **state)
+{
+	const uint32_t n = 2 * BUDGET;
+	struct uswap_stats st, then;
+	pthread_t thread;
+	char *p;
+
+	(void)state;
+	listen_begin();
+	opens_when_full(USWAP_FULL_STOP);
+	p = region(n, 0);
+	assert_int_equal(pthread_create(&thread, NULL, writer, p), 0);
+	until(st, said("the program waits") == 1);
+	then = stats();
+	usleep(300000);
+	st = stats();
+	assert_int_equal(st.pages_zero, then.pages_zero);
+	assert_true(st.waits_memory > 0);
+	assert_int_equal(st.over_budget, 0);
+	/* Room for some more, then for all. */
+	works(uswap_swapon(u, path("more,size=2M")));
+	until(st, st.pages_zero > then.pages_zero);
+	works(uswap_swapon(u, path("rest,size=64M")));
+	pthread_join(thread, NULL);
+	check_pages(p, 0, n, 1);
+	st = stats();
+	assert_int_equal(st.over_budget, 0);
+	assert_true(st.ram_peak <= RAM);
+	unmap(p, n);
+	closes();
+	unlink(path("more"));
+	unlink(path("rest"));
+}
+
+/* What others free lets the writer go on as well. */
+static void
+test_stop_freed(void **state)
+{
+	const uint32_t n = 2 * BUDGET;
+	struct uswap_stats st;
+	pthread_t thread;
+	uint64_t zero;
+	char *p, *q;
+
+	(void)state;
+	listen_begin();
+	opens_when_full(USWAP_FULL_STOP);
+	q = region(BUDGET / 2, 1);
+	p = region(n, 0);
+	assert_int_equal(pthread_create(&thread, NULL, writer, p), 0);
+	until(st, said("the program waits") == 1);
+	zero = st.pages_zero;
+	unmap(q, BUDGET / 2);
+	until(st, st.pages_zero > zero + BUDGET / 4);
+	works(uswap_swapon(u, path("more,size=64M")));
+	pthread_join(thread, NULL);
+	check_pages(p, 0, n, 1);
+	unmap(p, n);
+	closes();
+	unlink(path("more"));
+}
+
+static void
+test_kill(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	listen_begin();
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		alarm(30);
+		opens_when_full(USWAP_FULL_KILL);
+		writer(region(2 * BUDGET, 0));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_int_equal(said("the program ends here"), 1);
+	unlink(path("swap"));
 }
 
 /* ---- promised ------------------------------------------------------------ */
@@ -406,6 +512,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_teardown(test_full, listen_end),
+	    cmocka_unit_test_teardown(test_stop, listen_end),
+	    cmocka_unit_test_teardown(test_stop_freed, listen_end),
+	    cmocka_unit_test_teardown(test_kill, listen_end),
 	    cmocka_unit_test_teardown(test_none, listen_end),
 	    cmocka_unit_test(test_reserve),
 	    cmocka_unit_test(test_reserve_two),

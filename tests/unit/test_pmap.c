@@ -525,6 +525,31 @@ test_not_ours(void **state)
 	assert_true(r == -ENOENT || (r == 0 && vec[0] + vec[3] == 0));
 }
 
+/* What is certainly not there is not there, and ends where a page is. */
+static void
+test_absent(void **state)
+{
+	static const uint32_t there[] = {0, 3, 64, 65, 200, PAGES - 2};
+	char *p = region(PAGES);
+	uint32_t i = 0;
+
+	(void)state;
+	fill(1, 1);
+	for (size_t k = 0; k < nitems(there); k++)
+		assert_int_equal(pmap_enter(pm, at(p, there[k]), buffer, 1), 0);
+	while (i < PAGES) {
+		uint32_t n = (uint32_t)pmap_absent(pm, at(p, i), PAGES - i);
+
+		assert_true(n <= PAGES - i);
+		assert_true(n == 0 || resident(p + ptoa(i), n) == 0);
+		i += n;
+		/* Exact, where it is known at all. */
+		if (n > 0 && i < PAGES)
+			assert_int_equal(resident(p + ptoa(i), 1), 1);
+		i += i < PAGES;
+	}
+}
+
 /* A range of several mappings, which differ in nothing that matters. */
 static void
 test_cut(void **state)
@@ -658,6 +683,7 @@ main(void)
 	    cmocka_unit_test(test_poison),
 	    cmocka_unit_test(test_hole),
 	    cmocka_unit_test(test_not_ours),
+	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_mprotect),
 	    cmocka_unit_test(test_fork),

@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -24,6 +25,7 @@
 
 #include "base/log.h"
 #include "block/block.h"
+#include "block/opening.h"
 
 #include "../support/seed.h"
 
@@ -366,6 +368,29 @@ test_sizes(void **state)
 	assert_false(exists("limit"));
 }
 
+/* More than a device can number: what can be used is, and it is said. */
+static void
+test_larger(void **state)
+{
+	struct blkspec sp = {.size = 0};
+	struct opening o = {.spec = &sp, .path = "large"};
+	char said[256] = "";
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	(void)state;
+	log_setup(fd, LOG_NOTE);
+	assert_int_equal(opening_size(&o, ptoa(BLKDEV_PAGES_MAX) + 4095), 0);
+	assert_int_equal(o.size, ptoa(BLKDEV_PAGES_MAX));
+	assert_int_equal(pread(fd, said, sizeof(said) - 1, 0), 0);
+	assert_int_equal(opening_size(&o, (uint64_t)20 << 40), 0);
+	assert_int_equal(o.size, ptoa(BLKDEV_PAGES_MAX));
+	log_setup(STDERR_FILENO, LOG_NOTE);
+	assert_true(pread(fd, said, sizeof(said) - 1, 0) > 0);
+	assert_non_null(strstr(said, "large: "));
+	assert_non_null(strstr(said, " of 20T are used"));
+	close(fd);
+}
+
 static void
 test_busy(void **state)
 {
@@ -625,6 +650,7 @@ main(void)
 	    cmocka_unit_test(test_kinds),
 	    cmocka_unit_test(test_foreign),
 	    cmocka_unit_test(test_sizes),
+	    cmocka_unit_test(test_larger),
 	    cmocka_unit_test(test_busy),
 	    cmocka_unit_test(test_owner),
 	    cmocka_unit_test(test_full),

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The blocks of a closing device, visited window by window.
+ *
+ * Nothing leads from a block to its page, so the owners of a window's blocks
+ * are looked up by a walk over all objects, a piece at a time: what has changed
+ * when a block's turn comes is seen then.  The order is that of the device, not
+ * that of the pages: pages were written in the order in which they left, which
+ * after some time has little to do with that of their addresses, and a device
+ * read in that order would seek for each.  What was written together stays
+ * together.
+ *
+ * Passes end: no block is given out on the device, so each block that is dealt
+ * with is one less; and those left alone belong to transfers, which end.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "pager/pager_off.h"
+
+/* Pages, or blocks, that are passed with the lock held. */
+#define LOOKUP_PAGES (1u << 16)
+#define VISIT_BLOCKS (1u << 11)
+
+int
+swapoff_init(struct swapoff *so, struct pager *pg, struct blkq *q)
+{
+	KASSERT(blkq_depth(q) >= SWAPOFF_IO, "queue too shallow");
+	*so = (struct swapoff){.pg = pg, .q = q};
+	so->all = mem_map(SWAPOFF_IO * sizeof(*so->all));
+	so->owner = mem_map(SWAPOFF_WINDOW * sizeof(*so->owner));
+	if (so->all == NULL || so->owner == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < SWAPOFF_IO; i++) {
+		struct move *m = &so->all[i];
+
+		m->buf = mem_map(ptoa(CLUSTER_MAX));
+		if (m->buf == NULL)
+			return -ENOMEM;
+		m->next = so->free;
+		so->free = m;
+	}
+	return 0;
+}
+
+void
+swapoff_destroy(struct swapoff *so)
+{
+	KASSERT(so->dev == NULL, "a device is being taken away");
+	for (unsigned i = 0; so->all != NULL && i < SWAPOFF_IO; i++)
+		if (so->all[i].buf != NULL)
+			mem_unmap(so->all[i].buf, ptoa(CLUSTER_MAX));
+	if (so->all != NULL)
+		mem_unmap(so->all, SWAPOFF_IO * sizeof(*so->all));
+	if (so->owner != NULL)
+		mem_unmap(so->owner, SWAPOFF_WINDOW * sizeof(*so->owner));
+	blkq_destroy(so->q);
+}
+
+static void
+window_begin(struct swapoff *so, uint32_t base)
+{
+	so->base = base;
+	so->window = US_MIN(so->blocks - base, SWAPOFF_WINDOW);
+	so->at = 0;
+	so->object = 0;
+	so->pindex = 0;
+	so->looked_up = false;
+	memset(so->owner, 0, so->window * sizeof(*so->owner));
+}
+
+int
+swapoff_begin(struct swapoff *so, struct swdev *dev, bool force)
+{
+	struct swspace *s = &so->pg->space;
+
+	mtx_assert(&so->pg->lock);
+	KASSERT(so->dev == NULL, "one device at a time");
+	if (swspace_is_closing(dev))
+		return -EBUSY;
+	if (!force && swspace_elsewhere(s, dev) < swspace_used_on(dev))
+		return -ENOMEM;
+	swspace_close(s, dev);
+	so->dev = dev;
+	so->first = swspace_place(dev, &so->blocks);
+	window_begin(so, 0);
+	so->progress = true;
+	so->error = 0;
+	so->lost = 0;
+	atomic_store(&so->stop, false);
+	return 0;
+}
+
+bool
+swapoff_over(const struct swapoff *so, int *ret)
+{
+	if (so->dev == NULL)
+		*ret = so->error;
+	return so->dev == NULL;
+}
+
+/* ---- whose blocks they are ----------------------------------------------- */
+
+/* Notes the pages of [pindex, end) that have a block in the window. */
+static void
+lookup_pages(struct swapoff *so, const struct object *o, pindex_t end)
+{
+	uint32_t first = so->first.v + so->base;
+
+	for (pindex_t i = so->pindex; swmap_next(&o->swmap, i, end, &i); i++) {
+		uint32_t k = swmap_get(&o->swmap, i).v - first;
+
+		if (k < so->window)
+			so->owner[k] = (struct block_owner){o->id + 1, i};
+	}
+}
+
+/* A piece of the walk over all objects.  Lock held. */
+static void
+lookup_some(struct swapoff *so)
+{
+	const struct objects *os = &so->pg->objects;
+	uint32_t left = LOOKUP_PAGES;
+
+	while (left > 0 && so->object < os->pool.fresh) {
+		const struct object *o = object_of(os, so->object);
+		pindex_t end = 0;
+
+		if (o->root != NULL && so->pindex < o->npages &&
+		    o->swmap.count > 0) {
+			end = (pindex_t)US_MIN(
+			    (uint64_t)so->pindex + left, o->npages);
+			lookup_pages(so, o, end);
+			left -= US_MIN(left, end - so->pindex);
+			so->pindex = end;
+		}
+		if (end != 0 && end < o->npages)
+			continue;
+		so->object++;
+		so->pindex = 0;
+		left -= left > 0; /* so many objects, too */
+	}
+	so->looked_up = so->object >= os->pool.fresh;
+}
+
+/* ---- one block ----------------------------------------------------------- */
+
+/* A block elsewhere, with no contents: see assign() in pager_range.c. */
+static bool
+renew(struct pager *pg, struct object *o, pindex_t i)
+{
+	uint32_t n = 1;
+	swblk_t blk = move_alloc(pg, &n), old;
+	int error;
+
+	if (!swblk_valid(blk))
+		return false;
+	old = swmap_set(&o->swmap, i, blk, &error);
+	KASSERT(error == 0, "the page had a block: %d", error);
+	swspace_free(&pg->space, old, 1);
+	object_set_tag(&pg->objects, o, i, 0);
+	return true;
+}
+
+enum visit { VISITED, LATER, COPY, FULL };
+
+/*
+ * A block of the device, and the page that had it when it was looked up.  What
+ * was read ahead needs its block: it may be dropped at any time.
+ */
+static enum visit
+visit(struct pager *pg, struct object *o, pindex_t i)
+{
+	uint32_t slot = object_slot(&pg->objects, o, i);
+
+	if (slot == SLOT_NONE)
+		return COPY;
+	if (slot_is_page(slot)) {
+		const struct page *p = page_of(&pg->pages, slot);
+
+		if (p->flags & (PG_BUSY | PG_WRITING))
+			return LATER;
+		if (p->queue == PQ_AHEAD)
+			return COPY;
+		if (!o->reserved) {
+			pager_unswapped(pg, o, i);
+			return VISITED;
+		}
+	}
+	return renew(pg, o, i) ? VISITED : FULL;
+}
+
+/* The object whose page has block k of the window, if one still has. */
+static struct object *
+owner_of(struct swapoff *so, uint32_t k)
+{
+	const struct block_owner *w = &so->owner[k];
+	swblk_t blk = swblk_add(so->first, so->base + k);
+	struct object *o;
+
+	if (w->object == 0)
+		return NULL;
+	o = object_of(&so->pg->objects, w->object - 1);
+	if (o->root == NULL || w->pindex >= o->npages ||
+	    !swblk_eq(swmap_get(&o->swmap, w->pindex), blk))
+		return NULL;
+	return o;
+}
+
+/*
+ * Visits blocks, and gathers those to be copied into one cluster.  Lock held.
+ * Returns false when it is not complete: more blocks are to be visited.
+ */
+static bool
+gather(struct swapoff *so, struct move *m)
+{
+	uint32_t stop = US_MIN(so->at + VISIT_BLOCKS, so->window), last = 0;
+
+	for (m->n = 0; so->at < stop; so->at++) {
+		struct object *o = owner_of(so, so->at);
+		pindex_t i = so->owner[so->at].pindex;
+		uint32_t first = m->n > 0 ? m->from.v - so->first.v : 0;
+		uint32_t place = so->base + so->at - first;
+
+		if (m->n > 0 &&
+		    (place >= CLUSTER_MAX || place - last > SWAPOFF_GAP))
+			return true;
+		if (o == NULL)
+			continue;
+		switch (visit(so->pg, o, i)) {
+		case FULL:
+			so->error = -ENOMEM;
+			return m->n > 0;
+		case LATER:
+			continue;
+		case VISITED:
+			so->progress = true;
+			continue;
+		case COPY:
+			break;
+		}
+		if (m->n == 0) {
+			m->from = swblk_add(so->first, so->base + so->at);
+			place = 0;
+		}
+		last = place;
+		move_add(so->pg, m, o, i, place);
+	}
+	return m->n > 0;
+}
+
+/* ---- the step ------------------------------------------------------------ */
+
+/* Lock not held. */
+static bool
+reap(struct swapoff *so)
+{
+	struct blkreq *req;
+	bool any = false;
+
+	while ((req = blkq_poll(so->q)) != NULL) {
+		struct move *m = req->arg;
+		enum move_rv rv = move_goes_on(so, m);
+
+		any = true;
+		so->progress = true;
+		if (rv == MOVE_PEND)
+			continue;
+		if (rv == MOVE_FULL)
+			so->error = -ENOMEM;
+		m->next = so->free;
+		so->free = m;
+	}
+	return any;
+}
+
+/* Nothing is in flight.  The device is gone, or in use as before. */
+static void
+end(struct swapoff *so)
+{
+	struct pager *pg = so->pg;
+	struct blkdev *dev = NULL;
+
+	mtx_lock(&pg->lock);
+	if (swspace_used_on(so->dev) == 0) {
+		so->error = 0; /* it ended by itself */
+		dev = swspace_off(&pg->space, so->dev);
+	} else {
+		swspace_reopen(&pg->space, so->dev);
+		/* What could not be written may be tried again. */
+		if (pg->grow && pg->need_pageout != NULL) {
+			pg->grow = false;
+			pg->need_pageout(pg->event_arg);
+		}
+	}
+	so->dev = NULL;
+	mtx_unlock(&pg->lock);
+	if (dev != NULL)
+		blkdev_close(dev);
+}
+
+/*
+ * The window has been visited.  Lock held.  The next pass begins when all is
+ * switched that can be, else the same would be copied twice.  False, too, when
+ * nothing could be done in this pass: others must go on first.
+ */
+static bool
+next_window(struct swapoff *so)
+{
+	bool progress = so->progress;
+
+	if (so->base + so->window < so->blocks) {
+		window_begin(so, so->base + so->window);
+		return true;
+	}
+	if (blkq_inflight(so->q) > 0)
+		return false;
+	so->progress = false;
+	window_begin(so, 0);
+	return progress;
+}
+
+/* Lock held.  Whether there is more to do at once. */
+static bool
+work(struct swapoff *so)
+{
+	if (!so->looked_up) {
+		lookup_some(so);
+		return true;
+	}
+	if (so->at == so->window)
+		return next_window(so);
+	if (so->free == NULL)
+		return false;
+	if (gather(so, so->free)) {
+		struct move *m = so->free;
+
+		so->free = m->next;
+		move_start(so, m);
+	}
+	return true;
+}
+
+bool
+swapoff_step(struct swapoff *so)
+{
+	struct pager *pg = so->pg;
+	bool any, done;
+
+	if (so->dev == NULL)
+		return false;
+	any = reap(so);
+	if (atomic_load(&so->stop) && so->error == 0)
+		so->error = -EINTR;
+	mtx_lock(&pg->lock);
+	done = so->error != 0 || swspace_used_on(so->dev) == 0;
+	if (!done && work(so))
+		any = true;
+	mtx_unlock(&pg->lock);
+	blkq_flush(so->q);
+	if (done && blkq_inflight(so->q) == 0) {
+		end(so);
+		return false;
+	}
+	return any;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * pager_off: takes a device of swap space away while pages go in and out.
+ *
+ * The device is closed for allocation.  Then its blocks are visited in the
+ * order of the device, and of each page that has one of them,
+ *	in memory	the block is freed: the page will be written elsewhere
+ *	reserved	a block elsewhere takes its place, without I/O
+ *	swapped		the block is copied to another device, a *cluster* at
+ *			a time, and the assignment switched
+ *	busy, writing	it is left for the next pass
+ * until nothing is in use any more.
+ *
+ * Pages being copied are not busy, and nobody waits for them.  This is right
+ * since a block that is assigned on a closing device does not change: nothing
+ * new is written there.  So the old block serves faults until the new one is
+ * written, whatever happens to the page meanwhile; and the assignment is
+ * switched only if it still is what it was when the copying began, and no
+ * transfer is under way for the page.  Else the copy is thrown away, and the
+ * next pass finds what there is to do.
+ *
+ * Like the daemons it works in bounded steps and is a thread's own; the table
+ * of blocks and the buffers are outside the budget.
+ */
+#ifndef USWAP_PAGER_OFF_H
+#define USWAP_PAGER_OFF_H
+
+#include <stdatomic.h>
+
+#include "pager/pager.h"
+
+/* Clusters in flight: while one is written, others are read. */
+#define SWAPOFF_IO 4
+
+/*
+ * Blocks whose pages are looked up at once, by a walk over all objects: 1 GiB
+ * of device, for 2 MiB of table.
+ */
+#define SWAPOFF_WINDOW (1u << 18)
+
+/*
+ * So many blocks between two that are wanted are read along with them: 32 KiB
+ * take less time than a request of its own.
+ */
+#define SWAPOFF_GAP 8
+
+/* A page of a cluster. */
+struct moved {
+	uint32_t object; /* id */
+	pindex_t pindex;
+	uint32_t place; /* in the cluster */
+	uint64_t tag;
+};
+
+/* A cluster on its way: read, verified, written in one or more runs. */
+struct move {
+	struct blkreq req;
+	struct move *next; /* free list */
+	char *buf; /* CLUSTER_MAX pages: the blocks from `from` on */
+	swblk_t from;
+	uint32_t n; /* pages to be moved, by place */
+	uint32_t at; /* of these, done */
+	uint32_t count; /* pages of the write in flight ... */
+	swblk_t to; /* ... and their new blocks */
+	bool read_alone; /* several could not be read: one by one from here */
+	bool write_alone; /* the same for writing */
+	struct moved page[CLUSTER_MAX];
+	struct iovec iov[CLUSTER_MAX];
+};
+
+/* Whose page a block of the window holds. */
+struct block_owner {
+	uint32_t object; /* id + 1; 0 none */
+	pindex_t pindex;
+};
+
+/* Its thread's own, but stop. */
+struct swapoff {
+	struct pager *pg;
+	struct blkq *q; /* depth >= SWAPOFF_IO */
+	struct swdev *dev; /* NULL: nothing to do */
+	swblk_t first; /* its place in the block space ... */
+	uint32_t blocks; /* ... and size */
+	struct move *all, *free; /* SWAPOFF_IO of them */
+	struct block_owner *owner; /* of the window */
+	uint32_t window; /* its size */
+	uint32_t base; /* its first block, on the device */
+	uint32_t at; /* blocks of the window visited */
+	bool looked_up; /* owner is complete */
+	uint32_t object; /* looking up: where the walk is */
+	pindex_t pindex;
+	bool progress; /* this pass did something */
+	int error; /* why it ends before its time */
+	_Atomic bool stop; /* any thread: interrupt it */
+	uint64_t lost; /* pages that could not be read */
+};
+
+/* q was created by the thread that will call swapoff_step.  0 or -ENOMEM. */
+int swapoff_init(struct swapoff *, struct pager *, struct blkq *q);
+/* Nothing under way.  The queue is destroyed too. */
+void swapoff_destroy(struct swapoff *);
+
+/*
+ * Begins to take a device away.  Lock held.  -EBUSY: it is being taken away
+ * already.  -ENOMEM, unless forced: the other devices have less free than is
+ * in use on it.
+ */
+int swapoff_begin(struct swapoff *, struct swdev *, bool force);
+/*
+ * One bounded piece of work.  Returns whether there may be more; if not,
+ * blkq_wait with a short limit is next.  Lock not held.
+ */
+bool swapoff_step(struct swapoff *);
+/*
+ * Whether it is over.  Then *ret is 0 and the device is closed; or -ENOMEM (the
+ * space was used up) or -EINTR (stop was set), and it is in full use again.
+ */
+bool swapoff_over(const struct swapoff *, int *ret);
+
+/* ---- pager_move.c -------------------------------------------------------- */
+
+enum move_rv {
+	MOVE_PEND, /* a transfer is in flight */
+	MOVE_DONE,
+	MOVE_FULL, /* there is no block to be had */
+};
+
+/* A block elsewhere, for a page that needs one; or SWBLK_NONE.  Lock held. */
+swblk_t move_alloc(struct pager *, uint32_t *n);
+/* Adds the page at place `place`, which has a block there.  Lock held. */
+void move_add(struct pager *, struct move *, const struct object *, pindex_t,
+    uint32_t place);
+/* Starts the reading of what was added.  Lock held. */
+void move_start(struct swapoff *, struct move *);
+/*
+ * A transfer is complete: starts the next, unless the whole is to end.  Lock
+ * not held.
+ */
+enum move_rv move_goes_on(struct swapoff *, struct move *);
+
+#endif

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pager's operations, one at a time, in a world without chance: which
+ * blocks pages have before and after, what is read and written, what is said.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "sim/sim.h"
+
+static struct sim s;
+static struct pager *const pg = &s.pg;
+static int logfd = -1;
+
+/* One disk, one handler, one thread of the program; messages are kept. */
+static void
+opens(uint32_t n_pages, uint32_t blocks, bool errors)
+{
+	struct sim_params p;
+
+	sim_random_params(&p, 1);
+	p.pager = (struct pager_params){.budget = 1024,
+	    .buffers = 512,
+	    .frames = 2048,
+	    .free_low = 8,
+	    .free_high = 16,
+	    .inactive_goal = 8};
+	p.n_pages = n_pages;
+	p.handlers = p.threads = p.disks = 1;
+	for (unsigned i = 0; i < SIM_DISKS; i++)
+		p.disk[i] =
+		    (struct simdisk_params){.pages = blocks + SWDEV_LABEL,
+			.latency_min_ns = 1000,
+			.latency_max_ns = 1000};
+	p.busy_in = p.preempt_in = 0;
+	p.strict = false;
+	p.errors = errors;
+	sim_open(&s, &p);
+	logfd = memfd_create("log", 0);
+	assert_true(logfd >= 0);
+	log_setup(logfd, LOG_NOTE);
+}
+
+static void
+closes(void)
+{
+	sim_close(&s);
+	log_setup(STDERR_FILENO, LOG_NOTE);
+	close(logfd);
+}
+
+/* How often it was said since opens. */
+static unsigned
+said(const char *what)
+{
+	static char text[65536];
+	ssize_t len = pread(logfd, text, sizeof(text) - 1, 0);
+	unsigned n = 0;
+
+	assert_true(len >= 0);
+	text[len] = '\0';
+	for (const char *at = text; (at = strstr(at, what)) != NULL; at++)
+		n++;
+	return n;
+}
+
+static uintptr_t
+va_of(uint32_t i)
+{
+	return SIMPMAP_BASE + ptoa(i);
+}
+
+/* Addresses [first, first + n) become an object. */
+static struct object *
+map(uint32_t first, uint32_t n)
+{
+	struct object *o;
+
+	mtx_lock(&pg->lock);
+	o = pager_alloc(pg, va_of(first), n);
+	assert_non_null(o);
+	assert_int_equal(pmap_manage(s.pmap, va_of(first), n), 0);
+	assert_int_equal(
+	    map_insert(&pg->map, va_of(first), va_of(first + n), o), 0);
+	mtx_unlock(&pg->lock);
+	return o;
+}
+
+/* The program reads a page, and finds in it what it must. */
+static void
+reads(uint32_t i)
+{
+	s.thread[0] = (struct simthread){.pending = true, .va = va_of(i)};
+	sim_drain(&s);
+}
+
+/* The program fills a page with one byte. */
+static void
+puts_byte(uint32_t i, char c)
+{
+	bool poisoned;
+	char *mem;
+
+	s.thread[0] =
+	    (struct simthread){.pending = true, .write = true, .va = va_of(i)};
+	sim_drain(&s);
+	mem = simpmap_touch(s.pmap, va_of(i), true, &poisoned);
+	assert_non_null(mem);
+	memset(mem, c, PAGE_SIZE);
+	memset(s.shadow + ptoa(i), c, PAGE_SIZE);
+}
+
+static void
+fill(uint32_t first, uint32_t end, char c)
+{
+	for (uint32_t i = first; i < end; i++)
+		puts_byte(i, c);
+}
+
+/* One step of work until writes are in flight, or until all is done. */
+static void
+work(bool finish)
+{
+	struct pageout *po = &s.pageout;
+
+	po->force = true;
+	while (finish || blkq_inflight(po->q) == 0) {
+		if (!pageout_step(po) && blkq_inflight(po->q) == 0)
+			break;
+		if (finish)
+			blkq_wait(po->q, 1);
+	}
+	po->force = false;
+}
+
+static void
+page_out(struct object *o, pindex_t i, pindex_t end)
+{
+	while (i < end) {
+		i = pageout_range(&s.pageout, o, i, end);
+		work(true);
+	}
+	sim_check(&s);
+}
+
+static uint32_t
+block(const struct object *o, pindex_t i)
+{
+	return swmap_get(&o->swmap, i).v;
+}
+
+static uint64_t
+used(void)
+{
+	return pg->space.total - pg->space.avail;
+}
+
+static void
+check_haspage(const struct object *o, pindex_t i, uint32_t max, bool has,
+    uint32_t before, uint32_t after)
+{
+	uint32_t b = max, a = max;
+
+	assert_int_equal(pager_haspage(pg, o, i, &b, &a), has);
+	assert_int_equal(b, before);
+	assert_int_equal(a, after);
+}
+
+/* Many pages are one write, one run of blocks; haspage sees how far. */
+static void
+test_haspage(void **state)
+{
+	struct object *o;
+
+	(void)state;
+	opens(100, 1000, false);
+	o = map(0, 100);
+	check_haspage(o, 50, 256, false, 0, 0);
+	fill(0, 100, 'a');
+	page_out(o, 0, 100);
+	assert_int_equal(pg->ctr.swap_writes, 1);
+	assert_int_equal(pg->ctr.pages_out, 100);
+	for (pindex_t i = 1; i < 100; i++)
+		assert_int_equal(block(o, i), block(o, 0) + i);
+	check_haspage(o, 50, 256, true, 50, 49);
+	check_haspage(o, 50, 7, true, 7, 7);
+	check_haspage(o, 50, 0, true, 0, 0);
+	check_haspage(o, 0, 256, true, 0, 99);
+	check_haspage(o, 99, 256, true, 99, 0);
+	/* What is in memory cannot be read, and ends a run. */
+	reads(60);
+	assert_int_equal(pg->ctr.pages_in, 1);
+	check_haspage(o, 60, 256, false, 0, 0);
+	check_haspage(o, 50, 256, true, 50, 9);
+	/* So does a page without a block. */
+	puts_byte(70, 'b');
+	pager_unswapped(pg, o, 70);
+	check_haspage(o, 70, 256, false, 0, 0);
+	check_haspage(o, 65, 256, true, 4, 4);
+	closes();
+}
+
+/* A run never goes on on another device. */
+static void
+test_two_devices(void **state)
+{
+	struct object *o;
+	uint32_t before, after;
+
+	(void)state;
+	opens(40, 20, false);
+	mtx_lock(&pg->lock);
+	assert_int_equal(
+	    blkdev_open_sim(&s.par.disk[1], &s.clock, &s.disk[1]), 0);
+	s.ndisk++;
+	assert_int_equal(swspace_on(&pg->space, s.disk[1], 0), 0);
+	mtx_unlock(&pg->lock);
+	o = map(0, 40);
+	fill(0, 40, 'a');
+	page_out(o, 0, 40);
+	assert_int_equal(pg->ctr.swap_writes, 2);
+	assert_int_equal(used(), 40);
+	for (pindex_t i = 0; i < 40; i++) {
+		before = after = 256;
+		assert_true(pager_haspage(pg, o, i, &before, &after));
+		assert_int_equal(before, i % 20);
+		assert_int_equal(after, 19 - i % 20);
+	}
+	closes();
+}
+
+/* A block is kept after a read: unchanged, the page leaves without I/O. */
+static void
+test_kept_after_read(void **state)
+{
+	struct object *o;
+	uint32_t blk;
+
+	(void)state;
+	opens(10, 1000, false);
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	page_out(o, 0, 10);
+	blk = block(o, 5);
+	reads(5);
+	assert_int_equal(block(o, 5), blk);
+	page_out(o, 5, 6);
+	assert_int_equal(pg->ctr.clean_drops, 1);
+	puts_byte(5, 'b');
+	puts_byte(5, 'a'); /* as it was */
+	page_out(o, 5, 6);
+	assert_int_equal(pg->ctr.clean_drops, 2);
+	assert_int_equal(pg->ctr.swap_writes, 1);
+	assert_int_equal(block(o, 5), blk);
+	assert_int_equal(used(), 10);
+	reads(5);
+	closes();
+}
+
+/* Each page-out takes a new block; the old one goes when it is written. */
+static void
+test_reallocated(void **state)
+{
+	struct object *o;
+	uint32_t old;
+	devblk_t at;
+
+	(void)state;
+	opens(10, 1000, false);
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	page_out(o, 0, 10);
+	old = block(o, 5);
+	puts_byte(5, 'b');
+	assert_int_equal(block(o, 5), old);
+	(void)pageout_range(&s.pageout, o, 5, 6);
+	work(false);
+	assert_int_equal(blkq_inflight(s.pageout.q), 1);
+	assert_int_equal(block(o, 5), old); /* still the only good copy there */
+	assert_int_equal(used(), 11);
+	work(true);
+	assert_int_not_equal(block(o, 5), old);
+	assert_int_equal(used(), 10);
+	(void)swspace_locate(&pg->space, swmap_get(&o->swmap, 5), &at);
+	assert_int_equal(((char *)simdisk_page(s.disk[0], at))[4095], 'b');
+	reads(5);
+	closes();
+}
+
+/* A block that cannot be written is said, retired, and costs nothing. */
+static void
+test_write_error(void **state)
+{
+	struct simdisk_params p;
+	struct object *o;
+	uint64_t total;
+	uint32_t old;
+
+	(void)state;
+	opens(10, 1000, false);
+	total = pg->space.total;
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	page_out(o, 0, 10);
+	old = block(o, 5);
+	p = s.par.disk[0];
+	p.fail_write_nth = 1;
+	simdisk_set(s.disk[0], &p);
+	puts_byte(5, 'b');
+	page_out(o, 5, 6);
+	assert_int_equal(said("writing 1 page at block"), 1);
+	assert_int_equal(said(" failed: EIO; the block is retired"), 1);
+	assert_int_equal(pg->ctr.write_errors, 1);
+	assert_int_equal(pg->ctr.swap_writes, 3);
+	assert_int_equal(pg->space.bad, 1);
+	assert_int_equal(pg->space.total, total - 1);
+	assert_int_equal(used(), 10);
+	assert_int_not_equal(block(o, 5), old);
+	reads(5);
+	/* Of several nobody knows which: each is tried alone, none retired. */
+	fill(0, 10, 'c');
+	simdisk_set(s.disk[0], &p);
+	page_out(o, 0, 10);
+	assert_int_equal(said("they are tried again one by one"), 1);
+	assert_int_equal(pg->ctr.swap_writes, 3 + 1 + 10);
+	assert_int_equal(pg->space.bad, 1);
+	for (uint32_t i = 0; i < 10; i++)
+		reads(i);
+	closes();
+}
+
+/* A page that cannot be read alone is lost, and both is said. */
+static void
+test_read_error(void **state)
+{
+	struct simdisk_params p;
+	struct object *o;
+
+	(void)state;
+	opens(10, 1000, true);
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	page_out(o, 0, 10);
+	p = s.par.disk[0];
+	p.fail_read_nth = 1;
+	simdisk_set(s.disk[0], &p);
+	reads(5);
+	assert_int_equal(s.lost, 1);
+	assert_int_equal(said("reading 1 page at block"), 1);
+	assert_int_equal(said(" failed: EIO\n"), 1);
+	assert_int_equal(said("lost; touching it will end in SIGBUS"), 1);
+	assert_int_equal(object_slot(&pg->objects, o, 5), SLOT_LOST);
+	assert_int_equal(block(o, 5), 0);
+	assert_int_equal(pg->space.bad, 1);
+	for (uint32_t i = 0; i < 10; i++)
+		reads(i);
+	assert_int_equal(s.lost, 1);
+	closes();
+}
+
+/* freespace gives blocks back and leaves pages in memory alone. */
+static void
+test_freespace(void **state)
+{
+	struct object *o;
+
+	(void)state;
+	opens(200, 1000, false);
+	o = map(0, 200);
+	fill(0, 200, 'a');
+	page_out(o, 0, 200);
+	for (uint32_t i = 60; i < 140; i++)
+		reads(i);
+	assert_true(o->resident >= 80);
+	mtx_lock(&pg->lock);
+	pager_freespace(pg, o, 60, 140);
+	mtx_unlock(&pg->lock);
+	assert_int_equal(used(), 120);
+	for (pindex_t i = 0; i < 200; i++)
+		assert_int_equal(block(o, i) != 0, i < 60 || i >= 140);
+	sim_check(&s);
+	assert_int_equal(pg->ctr.pages_out, 200);
+	page_out(o, 0, 200);
+	assert_int_equal(pg->ctr.pages_out, 280);
+	for (uint32_t i = 0; i < 200; i++)
+		reads(i);
+	closes();
+}
+
+/* Pages and blocks go to another object without I/O. */
+static void
+test_copy(void **state)
+{
+	struct object *from, *to;
+	uint32_t blk[50];
+
+	(void)state;
+	opens(200, 1000, false);
+	from = map(0, 100);
+	to = map(100, 50);
+	fill(0, 90, 'a'); /* ten pages have nothing */
+	page_out(from, 0, 100);
+	for (pindex_t i = 0; i < 50; i++)
+		blk[i] = block(from, 50 + i);
+	mtx_lock(&pg->lock);
+	assert_int_equal(pager_copy(pg, from, 50, to, 50), 0);
+	mtx_unlock(&pg->lock);
+	for (pindex_t i = 0; i < 50; i++) {
+		assert_int_equal(block(to, i), blk[i]);
+		assert_int_equal(blk[i] != 0, i < 40);
+		assert_int_equal(block(from, 50 + i), 0);
+	}
+	assert_int_equal(from->swmap.count, 50);
+	assert_int_equal(to->swmap.count, 40);
+	assert_int_equal(used(), 90);
+	assert_true(pg->ctr.swap_writes == 1 && pg->ctr.swap_reads == 0);
+	sim_check(&s);
+	memcpy(s.shadow + ptoa(100), s.shadow + ptoa(50), ptoa(50));
+	memset(s.shadow + ptoa(50), 0, ptoa(50));
+	for (uint32_t i = 0; i < 150; i++)
+		reads(i);
+	closes();
+}
+
+/* When space is short, pages that are read in give their blocks up. */
+static void
+test_given_up(void **state)
+{
+	struct object *o;
+	uint64_t avail;
+
+	(void)state;
+	opens(40, 40, false);
+	o = map(0, 40);
+	fill(0, 40, 'a');
+	page_out(o, 0, 40);
+	assert_true(pg->space.almost_full && pg->space.avail == 0);
+	/* Every other page, so that none brings its neighbour. */
+	for (uint32_t i = 0; i < 40; i += 2)
+		reads(i);
+	assert_int_equal(pg->space.avail, 20);
+	assert_int_equal(pg->ctr.pages_in, 20);
+	for (uint32_t i = 1; i < 40; i += 2)
+		reads(i);
+	assert_false(pg->space.almost_full);
+	avail = pg->space.avail;
+	assert_in_range(avail, 21, 39);
+	/* The others keep theirs, until somebody needs them. */
+	mtx_lock(&pg->lock);
+	assert_int_equal(pager_reclaim_blocks(pg, 5), 5);
+	mtx_unlock(&pg->lock);
+	assert_int_equal(pg->space.avail, avail + 5);
+	page_out(o, 0, 40);
+	for (uint32_t i = 0; i < 40; i++)
+		reads(i);
+	closes();
+}
+
+/*
+ * No leaf for a page: its fault waits, which is said once, and goes on when
+ * something was unmapped.
+ */
+static void
+test_tables_full(void **state)
+{
+	uint32_t leaves, n;
+
+	(void)state;
+	opens(400, 1000, false);
+	for (n = 0; n < 400; n += 100)
+		(void)map(n, 100);
+	/* As if the program had touched all that can be recorded. */
+	leaves = pg->objects.leaves.max;
+	reads(0);
+	pg->objects.leaves.max = pg->objects.leaves.used;
+	puts_byte(63, 'a'); /* in the same window */
+	assert_int_equal(said("tables are full"), 0);
+	s.thread[0] = (struct simthread){
+	    .pending = true, .write = true, .va = va_of(164)};
+	for (n = 0; n < 200; n++) {
+		(void)sim_thread(&s, &s.thread[0]);
+		sim_round(&s);
+	}
+	assert_true(s.thread[0].pending);
+	assert_int_equal(said("tables are full"), 1);
+	assert_int_equal(pg->ctr.waits_memory, 1);
+	sim_check(&s);
+	sim_unmap(&s, va_of(0), va_of(100));
+	sim_drain(&s);
+	assert_false(s.thread[0].pending);
+	pg->objects.leaves.max = leaves;
+	closes();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_haspage),
+	    cmocka_unit_test(test_two_devices),
+	    cmocka_unit_test(test_kept_after_read),
+	    cmocka_unit_test(test_reallocated),
+	    cmocka_unit_test(test_write_error),
+	    cmocka_unit_test(test_read_error),
+	    cmocka_unit_test(test_freespace),
+	    cmocka_unit_test(test_copy),
+	    cmocka_unit_test(test_given_up),
+	    cmocka_unit_test(test_tables_full),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
