@@ -139,6 +139,11 @@ USWAP_API const char *uswap_error(void);
  * $TMPDIR or /var/tmp; without a size, of eight times the budget, but of half
  * the free space there at most.
  *
+ * The spec "nbd://HOST[:PORT]/EXPORT[,size=SIZE][,prio=N][,timeout=SECONDS]", or
+ * "nbd+unix:///EXPORT?socket=PATH...", is an export of a network block device
+ * server; "nbds" for TLS.  A server that is away for longer than the timeout (30
+ * seconds) makes errors of reads and writes until it is back.
+ *
  * Errors: EINVAL bad spec or not a swap file; EBUSY in use by another
  * process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
  * EACCES, EPERM, ENOENT ... as open(2).

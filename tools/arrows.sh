@@ -4,6 +4,7 @@
 #
 #	cmd, preload -> uswap.h -> lib -> daemon -> pager -+-> page ----------+
 #							   +-> swap -> block -+-> base
+#	nbd, a program of its own -> block/nbd_wire.h
 cd "$(dirname "$0")/.." || exit 1
 
 find src -name '*.[ch]' -exec \
@@ -19,6 +20,7 @@ BEGIN {
 	may["lib"] = "lib uswap.h " may["daemon"]
 	may["cmd"] = "cmd uswap.h"
 	may["preload"] = "preload uswap.h"
+	may["nbd"] = "nbd block base"
 }
 {
 	# src/ROOM/FILE:LINE:#include "TARGET/..."

@@ -39,6 +39,9 @@ look() {
 	archive libjansson.a libjansson-dev
 	case $1 in
 	check)
+		# uswap can be built without, but is tested with.
+		devel libnbd libnbd-dev
+		program nbdkit nbdkit
 		devel cmocka libcmocka-dev
 		program python3 python3
 		;;

@@ -24,6 +24,8 @@ enum lock_rank {
 	RANK_FORK, /* held across fork(), and by the first page-out */
 	RANK_CALL, /* the mailbox of the clerk; a range to page out */
 	RANK_VM, /* the pager's state: objects, pages, queues, swap space */
+	RANK_BLKDEV, /* what an NBD device has in transit */
+	RANK_BLKQ, /* completions another thread gives to a queue */
 	RANK_LOG, /* one message at a time */
 	RANK_COUNT
 };

@@ -43,6 +43,15 @@ mem_map(size_t bytes)
 	return rv == -1 ? NULL : (void *)rv;
 }
 
+void *
+mem_map_shared(int fd, size_t bytes)
+{
+	long rv = syscall(
+	    SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0L);
+
+	return rv == -1 ? NULL : (void *)rv;
+}
+
 void
 mem_unmap(void *p, size_t bytes)
 {

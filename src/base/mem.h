@@ -18,6 +18,8 @@
  */
 void *mem_map(size_t bytes);
 void mem_unmap(void *, size_t bytes);
+/* The same of an open file's first bytes, shared with whoever maps it, too. */
+void *mem_map_shared(int fd, size_t bytes);
 
 /*
  * A pool of equal items inside one lazily touched reservation.

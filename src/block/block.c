@@ -45,6 +45,12 @@ blkdev_pages(const struct blkdev *dev)
 	return dev->pages;
 }
 
+bool
+blkdev_gone(const struct blkdev *dev)
+{
+	return atomic_load_explicit(&dev->gone, memory_order_relaxed);
+}
+
 /* Counters are independent of each other: a reader may catch them between. */
 void
 blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
@@ -57,6 +63,7 @@ blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
 	GET(read_errors);
 	GET(write_errors);
 	GET(inflight);
+	GET(reconnects);
 #undef GET
 }
 
@@ -71,12 +78,19 @@ blkq_init(struct blkq *q, const struct blkq_ops *ops, unsigned depth)
 	q->depth = depth;
 	q->inflight = 0;
 	STAILQ_INIT(&q->done);
+	STAILQ_INIT(&q->held);
+	STAILQ_INIT(&q->given);
+	mtx_init(&q->given_lock, RANK_BLKQ);
 }
 
 void
 blkq_destroy(struct blkq *q)
 {
 	KASSERT(q->inflight == 0, "%u requests not reaped", q->inflight);
+	/* Who gave the last one may not have kicked us yet. */
+	mtx_lock(&q->given_lock);
+	mtx_unlock(&q->given_lock);
+	mtx_destroy(&q->given_lock);
 	q->ops->destroy(q);
 }
 
@@ -150,13 +164,76 @@ blkq_complete(struct blkq *q, struct blkreq *req, int error)
 	STAILQ_INSERT_TAIL(&q->done, req, link);
 }
 
+/* ---- engines with threads of their own ----------------------------------- */
+
+/*
+ * Not started here, as whoever submits may hold the pager's lock, and starting
+ * may copy.
+ */
+void
+blkq_hold(struct blkdev *dev, struct blkq *q, struct blkreq *req)
+{
+	(void)dev;
+	STAILQ_INSERT_TAIL(&q->held, req, link);
+}
+
+static void
+pass_on(struct blkq *q)
+{
+	struct blkreq *req;
+
+	while ((req = STAILQ_FIRST(&q->held)) != NULL) {
+		STAILQ_REMOVE_HEAD(&q->held, link);
+		req->dev->ops->start(req->dev, req);
+	}
+}
+
+/*
+ * The kick is made with the lock held: the owner may take the request, see
+ * that it was the last and destroy the queue as soon as it is released.
+ */
+void
+blkq_give(struct blkreq *req, int error)
+{
+	struct blkq *q = req->q;
+
+	req->error = error;
+	mtx_lock(&q->given_lock);
+	STAILQ_INSERT_TAIL(&q->given, req, link);
+	atomic_store(&q->any_given, true);
+	q->ops->kick(q);
+	mtx_unlock(&q->given_lock);
+}
+
+static void
+take_given(struct blkq *q)
+{
+	struct blkreq_list list = STAILQ_HEAD_INITIALIZER(list);
+	struct blkreq *req;
+
+	if (!atomic_load(&q->any_given))
+		return;
+	mtx_lock(&q->given_lock);
+	STAILQ_CONCAT(&list, &q->given);
+	atomic_store(&q->any_given, false);
+	mtx_unlock(&q->given_lock);
+	while ((req = STAILQ_FIRST(&list)) != NULL) {
+		STAILQ_REMOVE_HEAD(&list, link);
+		blkq_complete(q, req, req->error);
+	}
+}
+
+/* ---- the owner's calls --------------------------------------------------- */
+
 struct blkreq *
 blkq_poll(struct blkq *q)
 {
 	struct blkreq *req;
 
+	pass_on(q);
 	if (STAILQ_EMPTY(&q->done))
 		q->ops->reap(q);
+	take_given(q);
 	req = STAILQ_FIRST(&q->done);
 	if (req == NULL)
 		return NULL;
@@ -171,12 +248,14 @@ blkq_poll(struct blkq *q)
 void
 blkq_flush(struct blkq *q)
 {
+	pass_on(q);
 	q->ops->flush(q);
 }
 
 void
 blkq_wait(struct blkq *q, int timeout_ms)
 {
+	pass_on(q);
 	if (STAILQ_EMPTY(&q->done))
 		q->ops->wait(q, timeout_ms);
 }
@@ -212,4 +291,10 @@ blkq_check(const struct blkq *q)
 		n++;
 	}
 	KASSERT(n <= q->inflight, "(2) %u done of %u", n, q->inflight);
+	STAILQ_FOREACH(req, &q->held, link)
+	{
+		KASSERT(req->q == q, "(3) a stranger is held");
+		n++;
+	}
+	KASSERT(n <= q->inflight, "(3) %u done or held of %u", n, q->inflight);
 }

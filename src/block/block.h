@@ -3,10 +3,11 @@
  * block: devices that store pages, and the queues that carry requests.
  *
  * A *device* (struct blkdev) is opened by a spec and belongs to one engine:
- * io_uring on a file or block device, or the simulated disk.  A *queue*
- * (struct blkq) belongs to one thread, which is the only one that submits to
- * it and reaps from it; any thread may kick it.  A device may be used through
- * any number of queues of its engine's kind.
+ * io_uring on a file or block device, an export of a network block device
+ * server, or the simulated disk.  A *queue* (struct blkq) belongs to one thread,
+ * which is the only one that submits to it and reaps from it; any thread may
+ * kick it.  A device may be used through any number of queues of its engine's
+ * kind, an export through any queue.
  *
  * block.c stands in front of every engine: it asserts state, range, length
  * and alignment of each request and counts it, so engines check nothing.
@@ -60,22 +61,29 @@ struct blkreq {
 	/* the queue's own, from submit to reap */
 	STAILQ_ENTRY(blkreq) link;
 	struct blkq *q; /* NULL when not in flight */
-	uint64_t stamp_ns; /* engine_sim: when it is due */
-	uint32_t progress; /* pages done, when a transfer was short */
-	uint32_t retries; /* engine_uring: times the kernel said "again" */
+	/* sim: when it is due; nbd: when it came */
+	uint64_t stamp_ns;
+	/* pages done, when a transfer was short; nbd: pages started */
+	uint32_t progress;
+	/* uring: times the kernel said "again"; nbd: pages done */
+	uint32_t retries;
 };
 STAILQ_HEAD(blkreq_list, blkreq);
 
 /* ---- devices: block.c --------------------------------------------------- */
 
 /*
- * What a person may ask for: "PATH[,size=16G][,prio=5]".
- * Missing size: the size of the file or device; missing prio: 0.
+ * What a person may ask for: "PATH[,size=16G][,prio=5]", or with the URI of an
+ * NBD export (see blkdev_open_nbd) in the place of the path, and for it also
+ * "timeout=30".  Missing size: the size of the file, device or export; missing
+ * prio: 0.
  */
 struct blkspec {
-	char path[1024];
+	char path[1024]; /* or URI */
 	uint64_t size; /* bytes, 0 = as it is */
 	int prio; /* 0..32767, higher is used first */
+	bool nbd; /* path is a URI */
+	unsigned timeout; /* seconds, 0 = the default; only with nbd */
 };
 
 /* Parses a spec.  0, or -EINVAL with a sentence in err. */
@@ -102,11 +110,36 @@ int blkdev_open_file(
  */
 int blkdev_open_temp(const struct blkspec *, const char *dir,
     struct blkdev **ret, char *err, size_t errlen);
+/*
+ * The same on an export of a network block device server, by its URI:
+ *
+ *	nbd://HOST[:PORT]/EXPORT	nbd+unix:///EXPORT?socket=PATH
+ *	nbds://, nbds+unix://		with TLS, which nbd: takes if it must
+ *
+ * A process of the device's own, uswap-nbd, connects and stays connected: it
+ * reconnects, and sends again what was not answered, for spec->timeout seconds.
+ * Then transfers fail (ETIMEDOUT), and new ones at once, until it has come back.
+ * No mark is needed on an export, as an export has no other use than the one it
+ * is made for; it must be writable, and have blocks of no more than a page.
+ * Two devices of one machine cannot have the same URI; nothing guards against
+ * another machine, or another name of the export.
+ *
+ * -EBUSY in use on this machine, -EROFS, -EINVAL not usable, -ENOENT no
+ * uswap-nbd; else why there is no connection.
+ */
+int blkdev_open_nbd(
+    const struct blkspec *, struct blkdev **ret, char *err, size_t errlen);
 /* No request may be outstanding. */
 void blkdev_close(struct blkdev *);
 
 const char *blkdev_name(const struct blkdev *);
 uint32_t blkdev_pages(const struct blkdev *);
+
+/*
+ * Whether the device is away as a whole and all transfers fail, though it may
+ * come back: its blocks are as good as ever.  Any thread.
+ */
+bool blkdev_gone(const struct blkdev *);
 
 /* Totals since the device was opened; any thread may read them. */
 struct blkdev_stats {
@@ -114,6 +147,7 @@ struct blkdev_stats {
 	uint64_t read_pages, write_pages;
 	uint64_t read_errors, write_errors;
 	uint32_t inflight;
+	uint64_t reconnects; /* of an export: connections made again */
 };
 void blkdev_stats(const struct blkdev *, struct blkdev_stats *);
 

@@ -7,10 +7,19 @@
 
 #include <stdatomic.h>
 
+#include "base/lock.h"
 #include "block/block.h"
 
+/*
+ * A queue carries requests for devices of two kinds.  Those of its own engine
+ * are given to it by submit, and its reap and wait complete them.  An engine
+ * that has threads of its own works with any queue: submit is blkq_hold, the
+ * owner passes the request to start as soon as it flushes, polls or waits, and
+ * some thread of the engine's says blkq_give when it is done.
+ */
 struct blkdev_ops {
 	void (*submit)(struct blkdev *, struct blkq *, struct blkreq *);
+	void (*start)(struct blkdev *, struct blkreq *); /* after blkq_hold */
 	void (*close)(struct blkdev *);
 };
 
@@ -22,6 +31,8 @@ struct blkdev {
 	_Atomic uint64_t reads, writes, read_pages, write_pages;
 	_Atomic uint64_t read_errors, write_errors;
 	_Atomic uint32_t inflight;
+	_Atomic uint64_t reconnects; /* the engine's, like gone */
+	_Atomic bool gone; /* see blkdev_gone */
 };
 
 struct blkq_ops {
@@ -33,18 +44,23 @@ struct blkq_ops {
 };
 
 /*
- * Engines embed this as their first member.  ops and depth are constant, the
- * rest is the owner's.
+ * Engines embed this as their first member.  ops and depth are constant, what
+ * is given is under its lock, the rest is the owner's.
  *
  * (1) inflight <= depth: what was submitted and not yet reaped by poll.
  * (2) every request on done belongs to this queue, and there are at most
  *     inflight of them.
+ * (3) so does every request on held, which its device has not seen yet.
  */
 struct blkq {
 	const struct blkq_ops *ops;
 	unsigned depth;
 	unsigned inflight; /* submitted and not yet reaped by poll */
 	struct blkreq_list done; /* complete, waiting for blkq_poll */
+	struct blkreq_list held; /* to be passed to their device's start */
+	struct mtx given_lock; /* RANK_BLKQ */
+	struct blkreq_list given; /* complete, by another thread */
+	_Atomic bool any_given; /* worth taking the lock */
 };
 
 /* Sets up the shared part, in memory that is zero. */
@@ -54,5 +70,10 @@ void blkq_init(struct blkq *, const struct blkq_ops *, unsigned depth);
 
 /* Engines call this once per request, from reap or wait. */
 void blkq_complete(struct blkq *, struct blkreq *, int error);
+
+/* The submit of an engine with threads of its own, see above. */
+void blkq_hold(struct blkdev *, struct blkq *, struct blkreq *);
+/* Completes such a request, from any thread, and kicks its owner. */
+void blkq_give(struct blkreq *, int error);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What people type after --swap: PATH[,size=16G][,prio=5].
+ * What people type after --swap: PATH[,size=16G][,prio=5], or URI and options.
  *
  * The path ends at the first comma; a path with a comma in it cannot be said,
- * which keeps quoting out of the language.  Every refusal names the piece it
+ * which keeps quoting out of the language (a URI says %2C).  Every refusal names the piece it
  * is about and what would be accepted instead.
  */
 #include <errno.h>
@@ -12,7 +12,8 @@
 #include "base/log.h"
 #include "block/block.h"
 
-#define PRIO_MAX 32767
+#define PRIO_MAX    32767
+#define TIMEOUT_MAX 3600 /* who waits longer for a page has given up */
 
 /* Enough for any sensible value; a longer one is refused by its length. */
 #define VALUE_MAX 64
@@ -62,6 +63,31 @@ spec_prio(struct blkspec *sp, const char *value, char *err, size_t errlen)
 	return 0;
 }
 
+static int
+spec_timeout(struct blkspec *sp, const char *value, char *err, size_t errlen)
+{
+	const char *s;
+	unsigned n = 0;
+
+	if (!sp->nbd) {
+		strf(err, errlen,
+		    "timeout=%s: only an NBD export can have one; leave it out",
+		    value);
+		return -EINVAL;
+	}
+	for (s = value; *s >= '0' && *s <= '9' && n <= TIMEOUT_MAX; s++)
+		n = n * 10 + (unsigned)(*s - '0');
+	if (*s != '\0' || n < 1 || n > TIMEOUT_MAX) {
+		strf(err, errlen,
+		    "timeout=%s: not a time; use a number of seconds from 1 to "
+		    "%d",
+		    value, TIMEOUT_MAX);
+		return -EINVAL;
+	}
+	sp->timeout = n;
+	return 0;
+}
+
 /*
  * One "key=value" of len bytes.  The value is copied, to end it with a zero;
  * *seen has a bit for each key that was there.
@@ -73,7 +99,8 @@ spec_option(struct blkspec *sp, const char *text, size_t len, unsigned *seen,
 	static const struct {
 		const char *key;
 		int (*set)(struct blkspec *, const char *, char *, size_t);
-	} keys[] = {{"size=", spec_size}, {"prio=", spec_prio}};
+	} keys[] = {{"size=", spec_size}, {"prio=", spec_prio},
+	    {"timeout=", spec_timeout}};
 	char value[VALUE_MAX];
 	size_t i, klen;
 
@@ -100,9 +127,65 @@ spec_option(struct blkspec *sp, const char *text, size_t len, unsigned *seen,
 		return keys[i].set(sp, value, err, errlen);
 	}
 	strf(err, errlen,
-	    "\"%.*s\" is not an option of swap space; use size= or prio= "
-	    "(a path cannot contain a comma)",
+	    "\"%.*s\" is not an option of swap space; use size=, prio= "
+	    "or, for NBD, timeout= (a path cannot contain a comma)",
 	    (int)US_MIN(len, 64), text);
+	return -EINVAL;
+}
+
+/* ---- NBD ----------------------------------------------------------------- */
+
+/* The value of socket= in the query of a URI, or NULL. */
+static const char *
+uri_socket(const char *uri)
+{
+	const char *s = strchr(uri, '?');
+
+	for (; s != NULL; s = strchr(s, '&')) {
+		s++;
+		if (strncmp(s, "socket=", 7) == 0)
+			return s + 7;
+	}
+	return NULL;
+}
+
+/*
+ * What only this program knows is refused here; the rest of a URI is libnbd's.
+ * A path like nbd:x or nbd/x is a file.
+ */
+static int
+spec_uri(struct blkspec *sp, char *err, size_t errlen)
+{
+	static const char *const schemes[] = {
+	    "nbd:", "nbds:", "nbd+unix:", "nbds+unix:"};
+	const char *rest = strstr(sp->path, "://"), *sock;
+	size_t i;
+
+	if (strncmp(sp->path, "nbd", 3) != 0 || rest == NULL ||
+	    strcspn(sp->path, "/") != (size_t)(rest - sp->path) + 1)
+		return 0;
+	sp->nbd = true;
+	for (i = 0; i < nitems(schemes); i++)
+		if (strlen(schemes[i]) == (size_t)(rest - sp->path) + 1 &&
+		    strncmp(sp->path, schemes[i], strlen(schemes[i])) == 0)
+			break;
+	rest += 3;
+	if (i == nitems(schemes))
+		strf(err, errlen,
+		    "%.64s: not a kind of NBD known here; write nbd://, "
+		    "nbds://, nbd+unix:// or nbds+unix://",
+		    sp->path);
+	else if (i < 2 && (*rest == '\0' || *rest == '/' || *rest == '?'))
+		strf(err, errlen,
+		    "%.64s: no host; write nbd://HOST[:PORT]/EXPORT", sp->path);
+	else if (i >= 2 && ((sock = uri_socket(rest)) == NULL || *sock != '/'))
+		/* Relative to what, when it reconnects? */
+		strf(err, errlen,
+		    "%.64s: no socket with its whole path; write "
+		    "nbd+unix:///EXPORT?socket=/PATH",
+		    sp->path);
+	else
+		return 0;
 	return -EINVAL;
 }
 
@@ -128,6 +211,9 @@ blkspec_parse(const char *text, struct blkspec *sp, char *err, size_t errlen)
 		return -EINVAL;
 	}
 	memcpy(sp->path, text, len);
+	error = spec_uri(sp, err, errlen);
+	if (error != 0)
+		return error;
 	for (text += len; *text == ','; text += len) {
 		text++;
 		len = strcspn(text, ",");

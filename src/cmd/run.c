@@ -45,7 +45,9 @@ const char run_usage[] =
     "\n"
     "SIZE is a number of bytes, or has a suffix K, M, G or T.\n"
     "SPEC is PATH[,size=SIZE][,prio=N] for a file, which is created if it is not\n"
-    "there, or a block device; or tmp[,size=SIZE][,dir=DIR] for an unlinked file.\n"
+    "there, or a block device; tmp[,size=SIZE][,dir=DIR] for an unlinked file; or\n"
+    "nbd://HOST[:PORT]/EXPORT[,size=SIZE][,prio=N][,timeout=SECONDS] for a network\n"
+    "block device.\n"
     "\n"
     "Exit status: the program's own; 125 uswap failed; 126 the program cannot be\n"
     "executed; 127 it was not found.\n";
@@ -269,12 +271,22 @@ is_tmp(const char *spec)
 	       (spec[3] == '\0' || spec[3] == ',');
 }
 
+/* nbd://..., nbd+unix://...: nothing here is a file of ours. */
+static bool
+is_nbd(const char *spec)
+{
+	return strncmp(spec, "nbd", 3) == 0 &&
+	       strncmp(spec + strcspn(spec, ":/,"), "://", 3) == 0;
+}
+
 /* PATH,size=1G or tmp,dir=DIR with an absolute path. */
 char *
 absolute_spec(const char *spec)
 {
 	const char *dir = strstr(spec, ",dir=");
 
+	if (is_nbd(spec))
+		return must_print("%s", spec);
 	if (!is_tmp(spec))
 		return absolute(spec);
 	/* An empty one is the default, which is absolute. */
@@ -289,7 +301,7 @@ static void
 check_swap(const char *spec)
 {
 	char *path = must(strndup(spec, strcspn(spec, ",")));
-	bool there = is_tmp(spec) || is_there(path);
+	bool there = is_tmp(spec) || is_nbd(spec) || is_there(path);
 
 	if (uswap_swapon_check(spec) != 0)
 		fail(EXIT_USWAP, "%s", uswap_error());

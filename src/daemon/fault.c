@@ -427,7 +427,11 @@ read_failed(struct pager *pg, struct pgio *io, struct page *p)
 	(void)pmap_poison(pg->pmap, va);
 	mtx_lock(&pg->lock);
 	blk = swmap_clear(&o->swmap, i);
-	swspace_retire(&pg->space, blk);
+	if (blkdev_gone(io->req.dev))
+		swspace_free(
+		    &pg->space, blk, 1); /* the block is not to blame */
+	else
+		swspace_retire(&pg->space, blk);
 	(void)pager_page_gone(pg, p, SLOT_LOST);
 	log_msg(LOG_ERROR,
 	    "the page at %#jx is lost; touching it will end in SIGBUS",

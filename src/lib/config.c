@@ -175,6 +175,15 @@ open_tmp(struct blkspec *spec, const char *dir, uint64_t ram_pages,
 	return blkdev_open_temp(spec, dir, ret, err, errlen);
 }
 
+static int
+open_named(
+    const struct blkspec *spec, struct blkdev **ret, char *err, size_t errlen)
+{
+	if (spec->nbd)
+		return blkdev_open_nbd(spec, ret, err, errlen);
+	return blkdev_open_file(spec, ret, err, errlen);
+}
+
 int
 config_open_spec(const char *text, uint64_t ram_pages, struct blkdev **ret,
     int *ret_prio, char *err, size_t errlen)
@@ -191,7 +200,7 @@ config_open_spec(const char *text, uint64_t ram_pages, struct blkdev **ret,
 	if (tmp)
 		return open_tmp(
 		    &spec, tmp_dir(dir), ram_pages, ret, err, errlen);
-	return blkdev_open_file(&spec, ret, err, errlen);
+	return open_named(&spec, ret, err, errlen);
 }
 
 int
@@ -210,7 +219,7 @@ config_check_spec(
 	if (tmp)
 		return open_tmp(
 		    &spec, tmp_dir(dir), ram_pages, NULL, err, errlen);
-	error = blkdev_open_file(&spec, &dev, err, errlen);
+	error = open_named(&spec, &dev, err, errlen);
 	if (error == 0)
 		blkdev_close(dev);
 	return error;

@@ -18,6 +18,7 @@
 static uint32_t
 take_in_place(struct pager *pg, struct pgio *io)
 {
+	devblk_t devblk;
 	struct page *p;
 
 	for (p = pageq_first(&pg->pages, PQ_LAUNDRY); p != NULL;
@@ -26,7 +27,8 @@ take_in_place(struct pager *pg, struct pgio *io)
 
 		io->blk = swmap_get(&o->swmap, p->pindex);
 		if (!swblk_valid(io->blk) ||
-		    swspace_closing(&pg->space, io->blk))
+		    swspace_closing(&pg->space, io->blk) ||
+		    blkdev_gone(swspace_locate(&pg->space, io->blk, &devblk)))
 			continue;
 		page_dequeue(&pg->pages, p);
 		io->page[0] = page_no(&pg->pages, p);
@@ -119,12 +121,18 @@ pager_put_tags(struct pager *pg, struct pgio *io, void *buf)
 /*
  * The write failed.  Of several pages nobody knows which block is to blame:
  * they go back to the laundry and are tried one at a time.  A block that
- * fails alone is never used again.
+ * fails alone is never used again.  When the whole device is away, no block is to
+ * blame: new ones come from other devices until it is back.
  */
 static void
 write_failed(struct pager *pg, struct pgio *io)
 {
 	pg->ctr.write_errors++;
+	if (blkdev_gone(io->req.dev)) {
+		if (!io->in_place)
+			swspace_free(&pg->space, io->blk, io->n);
+		return;
+	}
 	if (pg->ctr.write_errors < 10)
 		log_msg(LOG_ERROR,
 		    "writing %u page%s at block %u of %s failed: %s; %s", io->n,

@@ -177,7 +177,9 @@ swapon_beside(const char *spec)
 		return -ENAMETOOLONG;
 	memcpy(path, spec, path_len);
 	path[path_len] = '\0';
-	if (stat(path, &st) != 0)
+	if (strncmp(path, "nbd", 3) == 0 && strstr(path, "://") != NULL)
+		st = (struct stat){.st_mode = S_IFBLK}; /* as good as one */
+	else if (stat(path, &st) != 0)
 		return -errno;
 	snprintf(
 	    number, sizeof(number), "%llu", (unsigned long long)st.st_size);

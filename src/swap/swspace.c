@@ -249,6 +249,8 @@ group_alloc(
 			struct swdev *d = s->dev[i];
 
 			i = i + 1 < hi ? i + 1 : lo;
+			if (blkdev_gone(d->dev))
+				continue;
 			blk = swdev_alloc(d, want, n);
 			if (swblk_valid(blk)) {
 				s->cursor = i;
@@ -280,7 +282,8 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 			return blk;
 		}
 	}
-	if (min == 1)
+	/* Otherwise what is free is on a device that is away. */
+	if (min == 1 && s->avail == 0)
 		swspace_note_full(s);
 	return SWBLK_NONE;
 }

@@ -73,8 +73,9 @@ int swspace_on(struct swspace *, struct blkdev *, int prio);
  * swspace_alloc(s, &n, min): a run of at most *n and at least min blocks on
  * one device; sets *n to its length.  Among devices of one priority, a run of
  * *n is looked for on all, then of half as many or more, and so on down to
- * min.  SWBLK_NONE, *n unchanged, when no device has a run of min blocks: with
- * min 1 that means the space is full, which is noted and logged once.
+ * min.  Devices that are gone give none.  SWBLK_NONE, *n unchanged, when no
+ * device has a run of min blocks: with min 1 that means the space is full, which
+ * is noted and logged once, or what is free is on devices that are gone.
  */
 swblk_t swspace_alloc(struct swspace *, uint32_t *n, uint32_t min);
 void swspace_free(struct swspace *, swblk_t, uint32_t n);

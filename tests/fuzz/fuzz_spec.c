@@ -38,6 +38,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		KASSERT(sp.size == 0 || (atop(sp.size) >= BLKDEV_PAGES_MIN &&
 					    atop(sp.size) <= BLKDEV_PAGES_MAX),
 		    "size %llu", (unsigned long long)sp.size);
+		KASSERT(sp.timeout <= 3600 && (sp.nbd || sp.timeout == 0),
+		    "timeout %u", sp.timeout);
+		KASSERT(!sp.nbd || (strncmp(sp.path, "nbd", 3) == 0 &&
+				       strstr(sp.path, "://") != NULL),
+		    "nbd");
 	} else {
 		KASSERT(error < 0, "%d", error);
 		KASSERT(err[0] != '\0' && memchr(err, '\0', sizeof(err)),
@@ -56,7 +61,9 @@ static size_t
 random_input(struct rng *r, char *buf, size_t max)
 {
 	static const char *const words[] = {"size=", "prio=", ",", "1", "9",
-	    "0", ".", "K", "M", "G", "T", "/", "a", "16G", "32767", "-"};
+	    "0", ".", "K", "M", "G", "T", "/", "a", "16G", "32767", "-",
+	    "timeout=", "nbd://", "nbd+unix://", "nbds+unix:///", "s", "://",
+	    "?", "&", "socket=", "socket=/s", "nbd"};
 	size_t len = 0, n = rng_below(r, 12);
 
 	while (n-- > 0) {

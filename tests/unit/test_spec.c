@@ -86,6 +86,64 @@ test_refused(void **state)
 }
 
 static void
+accepts_nbd(const char *text, const char *uri, unsigned timeout)
+{
+	struct blkspec sp;
+	char err[256] = "";
+
+	if (blkspec_parse(text, &sp, err, sizeof(err)) != 0)
+		fail_msg("\"%s\" refused: %s", text, err);
+	assert_string_equal(sp.path, uri);
+	assert_true(sp.nbd);
+	assert_int_equal(sp.timeout, timeout);
+}
+
+static void
+accepts_file(const char *text)
+{
+	struct blkspec sp;
+	char err[256] = "";
+
+	assert_int_equal(blkspec_parse(text, &sp, err, sizeof(err)), 0);
+	assert_false(sp.nbd);
+}
+
+static void
+test_nbd(void **state)
+{
+	(void)state;
+	accepts_nbd("nbd://host", "nbd://host", 0);
+	accepts_nbd("nbd://host:10810/x,timeout=5", "nbd://host:10810/x", 5);
+	accepts_nbd("nbds://[::1]/", "nbds://[::1]/", 0);
+	accepts_nbd("nbd+unix:///x?socket=/s,prio=3,timeout=3600",
+	    "nbd+unix:///x?socket=/s", 3600);
+	accepts_nbd("nbds+unix:///?tls-psk-file=/p&socket=/s,size=1G",
+	    "nbds+unix:///?tls-psk-file=/p&socket=/s", 0);
+	accepts("nbd://host/x,size=1M,prio=2", "nbd://host/x", MIB, 2);
+	accepts_file("nbd");
+	accepts_file("nbd:x");
+	accepts_file("nbd/x://y");
+	accepts_file("./nbd://x");
+	accepts_file("/nbd://x");
+	refuses("nbd://", "no host");
+	refuses("nbd:///x", "no host");
+	refuses("nbds://?socket=/s", "no host");
+	refuses("nbd+unix:///", "whole path");
+	refuses("nbd+unix:///?socket=s", "whole path");
+	refuses("nbd+unix:///socket=/s", "whole path");
+	refuses("nbd+unix:///?xsocket=/s", "whole path");
+	refuses("nbd+vsock://1", "not a kind");
+	refuses("nbdx://h", "not a kind");
+	refuses("nbd://h,timeout=", "not a time");
+	refuses("nbd://h,timeout=0", "not a time");
+	refuses("nbd://h,timeout=3601", "not a time");
+	refuses("nbd://h,timeout=4294967297", "not a time");
+	refuses("nbd://h,timeout=5s", "not a time");
+	refuses("nbd://h,timeout=5,timeout=5", "twice");
+	refuses("swap,timeout=5", "only an NBD export");
+}
+
+static void
 test_lengths(void **state)
 {
 	struct blkspec sp;
@@ -118,6 +176,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_accepted),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_nbd),
 	    cmocka_unit_test(test_lengths),
 	};
 

@@ -759,6 +759,48 @@ damage(void **state)
 	swspace_destroy(&s);
 }
 
+/* A device that is away gives nothing, takes back, and is used when it is back. */
+static void
+away(void **state)
+{
+	struct blkdev *a, *b;
+	struct swspace s;
+	swblk_t blk, last;
+	char text[512];
+	int i;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 100, 5);
+	add(&s, 100, 0);
+	(void)messages(text);
+	blk = alloc(&s, 10);
+	a = dev_of(&s, blk);
+	atomic_store(&a->gone, true);
+	last = alloc(&s, 10);
+	b = dev_of(&s, last);
+	assert_ptr_not_equal(a, b);
+	swspace_free(&s, blk, 10);
+	for (i = 0; i < 88; i++)
+		assert_ptr_equal(dev_of(&s, alloc(&s, 1)), b);
+	/* The other is full, but the space is not: nobody is told so. */
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_false(s.full);
+	assert_int_equal(s.avail, 98);
+	swspace_check(&s);
+	assert_null(strstr(messages(text) > 0 ? text : "", "is full"));
+	atomic_store(&a->gone, false);
+	blk = alloc(&s, 98);
+	assert_ptr_equal(dev_of(&s, blk), a);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	assert_true(s.full);
+	swspace_free(&s, blk, 98);
+	for (i = 0; i < 98; i++)
+		swspace_free(&s, swblk_add(last, (uint32_t)i), 1);
+	swspace_check(&s);
+	swspace_destroy(&s);
+}
+
 int
 main(void)
 {
@@ -780,6 +822,7 @@ main(void)
 	    TEST(marks_fall),
 	    TEST(retired),
 	    TEST(errors),
+	    TEST(away),
 	    TEST(damage),
 	};
 

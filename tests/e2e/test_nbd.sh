@@ -1,0 +1,201 @@
+#!/bin/sh
+# SPDX-License-Identifier: BSD-2-Clause
+# Programs whose swap space is on a server, which ends, comes back, or does not.
+. "$(dirname "$0")/../support/e2e.sh"
+
+need nbdkit
+[ -x "$(dirname "$USWAP")/uswap-nbd" ] || skip 'built without libnbd'
+
+server=
+at_exit() {
+	[ -z "$server" ] || kill -9 "$server" 2>"$dir/kill"
+	rm -rf "$dir"
+}
+
+# serve ARGS...: nbdkit on $dir/sock, as $server.
+serve() {
+	rm -f "$dir/sock" "$dir/pid"
+	nbdkit -f -U "$dir/sock" -P "$dir/pid" "$@" 2>>"$dir/nbdkit" &
+	server=$!
+	for _ in $(seq 200); do
+		[ ! -s "$dir/pid" ] || return 0
+		sleep 0.1
+	done
+	fail "nbdkit: $(cat "$dir/nbdkit")"
+}
+
+# stop: as if the machine it runs on lost its power.
+stop() {
+	kill -9 "$server"
+	wait "$server" 2>"$dir/kill"
+	server=
+}
+
+spec="nbd+unix:///?socket=$dir/sock"
+run="timeout --foreground -k 5 120 $USWAP run --ram 32M --stats $dir/stats"
+seed=${USWAP_SEED:-$(date +%s)}
+echo "seed $seed"
+
+# ---- a server that serves ----
+
+serve memory 512M
+$run --swap "$spec" -- "$bin/threads" 128 4 5 "$seed" >"$dir/out" 2>"$dir/err" ||
+    fail "threads: $(cat "$dir/err")"
+grep -q 'all right' "$dir/out" || fail 'not all right'
+[ ! -s "$dir/err" ] || fail "it spoke: $(cat "$dir/err")"
+[ "$(number pages_out)" -gt 10000 ] || fail 'little was paged out'
+[ "$(number pages_in)" -gt 10000 ] || fail 'little was paged in'
+
+# Beside a file, whose turn it is every other time; a child that has a pager
+# itself cannot have the export, and says nothing.
+cat >"$dir/child.py" <<'EOF'
+import hashlib, subprocess, sys
+block = bytearray(96 << 20)
+for i in range(0, len(block), 4096):
+    block[i:i + 8] = i.to_bytes(8, "little")
+if len(sys.argv) > 1:
+    subprocess.check_call([sys.executable, sys.argv[0]])
+print(hashlib.sha256(block).hexdigest())
+EOF
+python3 "$dir/child.py" child >"$dir/native"
+$run --swap "$spec" --swap "$dir/file,size=256M" -- python3 "$dir/child.py" \
+    child >"$dir/out" 2>"$dir/err" || fail "child: $(cat "$dir/err")"
+same "$dir/native" "$dir/out"
+rm -f "$dir/file"
+# The program is never told of a process it did not start.
+cat >"$dir/stranger.py" <<'EOF'
+import os, signal
+told = []
+signal.signal(signal.SIGCHLD, lambda *args: told.append(args))
+block = bytearray(os.urandom(1 << 20)) * 64
+try:
+    os.wait()
+    told.append("waited")
+except ChildProcessError:
+    pass
+assert not told, told
+print(len(block))
+EOF
+$run --swap "$spec" -- python3 "$dir/stranger.py" >"$dir/out" 2>"$dir/err" ||
+    fail "stranger: $(cat "$dir/err")"
+stop
+
+# ---- what is refused, in one line ----
+
+refused() {
+	! "$USWAP" run --swap "$1" true 2>"$dir/err" || fail "$1 was taken"
+	[ "$(wc -l <"$dir/err")" -eq 1 ] || fail "not one line: $(cat "$dir/err")"
+	grep -q "$2" "$dir/err" || fail "not about $2: $(cat "$dir/err")"
+}
+refused "$spec" 'is the server there'
+refused nbd:///x 'no host'
+refused 'nbd+unix:///?socket=sock' 'whole path'
+refused "$spec,timeout=0" 'not a time'
+refused "nbd+vsock://1/" 'not a kind of NBD'
+serve -r memory 64M
+refused "$spec" 'read-only'
+(
+	ulimit -f 1000
+	refused "$spec" 'ulimit -f'
+) || exit 1
+stop
+
+# ---- a server that comes back in time ----
+
+truncate -s 512M "$dir/image"
+serve file "$dir/image"
+$run --swap "$spec,timeout=60" -- "$bin/threads" 128 4 10 "$seed" >"$dir/out" \
+    2>"$dir/err" &
+program=$!
+for _ in 1 2 3; do
+	sleep 2
+	stop
+	sleep 1
+	serve file "$dir/image"
+done
+wait $program || fail "a server that came back: $(cat "$dir/err")"
+grep -q 'all right' "$dir/out" || fail 'not all right after its return'
+[ "$(number read_errors)" -eq 0 ] || fail 'read errors'
+[ "$(number write_errors)" -eq 0 ] || fail 'write errors'
+stop
+
+# ---- a server that does not ----
+
+# The pages in memory answer, those on the server are SIGBUS, none is wrong.
+cat >"$dir/gone.c" <<'EOF'
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static sigjmp_buf away;
+
+static void
+on_sigbus(int sig)
+{
+	(void)sig;
+	siglongjmp(away, 1);
+}
+
+int
+main(void)
+{
+	size_t n = (size_t)96 << 20;
+	volatile size_t i, good = 0, lost = 0, wrong = 0;
+	unsigned char *p = mmap(NULL, n, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	signal(SIGBUS, on_sigbus);
+	for (i = 0; i < n; i += 4096)
+		memset(p + i, (int)(i / 4096 % 255 + 1), 4096);
+	puts("filled");
+	fflush(stdout);
+	while (getchar() != 'g')
+		continue;
+	for (i = n - 4096; i < n; i -= 4096) {
+		if (sigsetjmp(away, 1) != 0)
+			lost++;
+		else if (p[i] == i / 4096 % 255 + 1 && p[i + 4095] == p[i])
+			good++;
+		else
+			wrong++;
+	}
+	printf("good %zu lost %zu wrong %zu\n", good, lost, wrong);
+	return wrong != 0 || good == 0 || lost == 0 || good + lost != n / 4096;
+}
+EOF
+if ${CC:-cc} -O1 -o "$dir/gone" "$dir/gone.c" 2>"$dir/err"; then
+	serve file "$dir/image"
+	mkfifo "$dir/go"
+	$run --swap "$spec,timeout=3" -- "$dir/gone" <"$dir/go" >"$dir/out" \
+	    2>"$dir/err" &
+	program=$!
+	exec 9>"$dir/go"
+	for _ in $(seq 300); do
+		! grep -q filled "$dir/out" || break
+		sleep 0.1
+	done
+	stop
+	echo g >&9
+	exec 9>&-
+	wait $program || fail "gone: $? $(cat "$dir/out" "$dir/err")"
+	echo "$test: $(tail -1 "$dir/out")"
+	grep -q 'no connection for 3 s' "$dir/err" || fail 'it was not said'
+	[ "$(number blocks_bad)" -eq 0 ] || fail 'blocks were retired'
+else
+	echo "$test: no compiler: a server that stays away is not tested"
+fi
+
+# Over means over, however a program ends.
+serve memory 512M
+"$USWAP" run --ram 32M --swap "$spec" -- "$bin/closefds" 512 2>"$dir/err" &
+sleep 2
+kill -9 $! || fail 'ended too early'
+wait $! 2>"$dir/kill"
+stop
+sleep 1
+pgrep -f "^uswap-nbd .*$dir" && fail 'a process was left'
+exit 0
