@@ -399,12 +399,16 @@ test_restart(void **state)
 	server_file("--filter=delay --filter=noparallel");
 	open_all("");
 	for (int round = 0; round < 3; round++) {
-		for (unsigned i = 0; i < DEPTH; i++)
-			start(&slots[i], round == 2 ? BLK_READ : BLK_WRITE,
-			    i * part, part, &r);
+		enum blk_op op = round == 2 ? BLK_READ : BLK_WRITE;
+
+		for (unsigned i = 1; i < DEPTH; i++)
+			start(&slots[i], op, i * part, part, &r);
 		blkq_flush(q);
 		usleep(round * 3000);
 		server_kill();
+		/* The others may be done; this one needs a new connection. */
+		start(&slots[0], op, 0, part, &r);
+		blkq_flush(q);
 		usleep(700000);
 		server_file("");
 		while (blkq_inflight(q) > 0) {
