@@ -152,8 +152,8 @@ USWAP_API int uswap_swapon_check(const char *spec);
  *
  * name is that of uswap_devices: the path given at swapon.  Of several devices
  * of one name it is the first listed.  One device is taken away at a time; a
- * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes some
- * megabytes of memory beyond the budget, up to 16.  Signals reach the calling
+ * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes up to
+ * 8 MiB of memory beyond the budget.  Signals reach the calling
  * thread with some delay.
  *
  * On failure the device is in full use again, and nothing is lost.  A page

@@ -198,6 +198,55 @@ test_swapoff_nth_write(void **state)
 	}
 }
 
+static void
+forget_ahead(void)
+{
+	struct page *p;
+
+	mtx_lock(&s.pg.lock);
+	while ((p = pageq_first(&s.pg.pages, PQ_AHEAD)) != NULL)
+		pager_ahead_gone(&s.pg, p);
+	mtx_unlock(&s.pg.lock);
+}
+
+/*
+ * Nothing can be read any more: all is lost but what was read ahead just before.
+ * That lies in memory, and is written to the other disk from there.
+ */
+static void
+test_swapoff_read_ahead(void **state)
+{
+	uint64_t moved = 0;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct sim_params p;
+		uint32_t ahead;
+
+		before_swapoff(seed, true, &p);
+		while (
+		    s.pg.pages.q[PQ_AHEAD].count == 0 && s.event < 3 * EVENTS)
+			sim_event(&s);
+		ahead = s.pg.pages.q[PQ_AHEAD].count;
+		s.par.preempt_in = 0; /* nobody else reads */
+		assert_int_equal(sim_swapoff(&s, 0, true), 0);
+		p.disk[0].read_error_in = 1;
+		simdisk_set(s.disk[0], &p.disk[0]);
+		for (unsigned i = 0; s.swapoff.dev != NULL && i < 1000; i++) {
+			(void)sim_step(&s, SIM_SWAPOFF);
+			s.clock.now_ns += p.disk[0].latency_max_ns;
+		}
+		assert_true(s.pg.ctr.pages_moved <= ahead);
+		moved += s.pg.ctr.pages_moved;
+		forget_ahead();
+		sim_swapoff_end(&s);
+		sim_read_all(&s);
+		assert_true(s.lost <= s.swapoff.lost);
+		sim_close(&s);
+	}
+	assert_true(moved > 10);
+}
+
 /* It fails, or is interrupted, at any time: the device is as it was. */
 static void
 test_swapoff_fails(void **state)
@@ -303,6 +352,7 @@ main(void)
 	    cmocka_unit_test(test_swapoff_nth_read),
 	    cmocka_unit_test(test_swapoff_reads_fail),
 	    cmocka_unit_test(test_swapoff_nth_write),
+	    cmocka_unit_test(test_swapoff_read_ahead),
 	    cmocka_unit_test(test_swapoff_fails),
 	    cmocka_unit_test(test_swapoff_leaks),
 	    cmocka_unit_test(test_unplug),

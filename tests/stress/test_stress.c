@@ -252,6 +252,9 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	w.version = calloc(w.pages, sizeof(*w.version));
 	atomic_store(&w.stop, false);
 	atomic_store(&w.operations, 0);
+	/* All of it in swap space: it is what moves. */
+	for (size_t i = 0; changing && i < w.pages; i++)
+		change(i);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, worker, (void *)(i + 1));
 	if (changing) {
