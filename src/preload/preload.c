@@ -157,6 +157,8 @@ static void __attribute__((noreturn)) give_up(const char *what)
 	say("%s: %s; the program ends here, because going on would pass its "
 	    "memory budget",
 	    what, uswap_error());
+	if (preload.u != NULL)
+		uswap_control_end(preload.u);
 	raw_exit(125);
 }
 

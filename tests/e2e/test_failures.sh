@@ -262,6 +262,14 @@ kill -9 $! || wrong 'ended too early'
 wait $! 2>/dev/null
 [ $? -eq 137 ] || wrong 'not killed'
 
+# But for the name of its control socket, which goes when somebody looks.
+what='sockets'
+# shellcheck disable=SC2012 # a number
+[ "$(ls "$dir/uswap" | wc -l)" -eq 1 ] || wrong 'more than one was left'
+"$USWAP" list >"$dir/out" 2>"$dir/err"
+[ ! -s "$dir/out" ] || wrong 'one of them lives'
+rmdir "$dir/uswap" || wrong 'it was not removed'
+
 # Over now means over: no process, no temporary file.
 what='after all this'
 for file in probe out noexec static data target link image nobody busy \
