@@ -180,8 +180,9 @@ USWAP_API int uswap_swapon_check(const char *spec);
  * Errors: ENOENT no device has that name; EBUSY it is being taken away
  * already; ENOMEM the other devices have less free than this one holds: before
  * anything was moved, but with USWAP_FORCE, or because the space was used up
- * meanwhile; EINTR uswap_swapoff_stop; EINVAL unknown flags; EAGAIN, EMFILE,
- * ENOMEM no thread or buffers for the move.
+ * meanwhile; EINTR uswap_swapoff_stop; EIO the device is away, as that of a
+ * network may be, and will have its pages when it is back; EINVAL unknown
+ * flags; EAGAIN, EMFILE, ENOMEM no thread or buffers for the move.
  */
 enum {
 	/*

@@ -304,3 +304,10 @@ simdisk_unplug(struct blkdev *dev)
 {
 	simdisk(dev)->unplugged = true;
 }
+
+void
+simdisk_away(struct blkdev *dev, bool away)
+{
+	simdisk(dev)->unplugged = away;
+	atomic_store(&dev->gone, away);
+}

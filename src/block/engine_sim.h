@@ -42,5 +42,7 @@ void simdisk_set(struct blkdev *, const struct simdisk_params *);
 void *simdisk_page(struct blkdev *, devblk_t);
 /* From now on every request fails with ENXIO, as if the cable were cut. */
 void simdisk_unplug(struct blkdev *);
+/* The same until it is back, and known: see blkdev_gone. */
+void simdisk_away(struct blkdev *, bool away);
 
 #endif

@@ -108,6 +108,12 @@ explain(char *text, size_t len, const char *name, int error)
 		    "is on it; add more first",
 		    name);
 		break;
+	case -EIO:
+		strf(text, len,
+		    "%s stays in use: it cannot be reached, and pages are on "
+		    "it; try again when it is back",
+		    name);
+		break;
 	case -EINTR:
 		strf(text, len, "%s stays in use: interrupted", name);
 		break;

@@ -10,6 +10,7 @@
  * A failed write loses nothing: what was read stays in the buffer until it has
  * been written somewhere.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -245,6 +246,11 @@ static enum move_rv
 read_failed(struct swapoff *so, struct move *m)
 {
 	read_message(so->pg, m);
+	/* Its pages are there again when it is back: none is given up. */
+	if (blkdev_gone(m->req.dev)) {
+		so->error = -EIO;
+		return MOVE_DONE;
+	}
 	if (m->read_alone || m->req.npages == 1) {
 		m->read_alone = true;
 		if (rescue(so, m))
@@ -265,7 +271,7 @@ write_failed(struct pager *pg, struct move *m)
 		    "elsewhere",
 		    m->count, m->count == 1 ? "" : "s", m->req.blk.v,
 		    blkdev_name(m->req.dev), strerrorname_np(m->req.error));
-	if (m->count == 1)
+	if (m->count == 1 && !blkdev_gone(m->req.dev))
 		swspace_retire(&pg->space, m->to);
 	else
 		swspace_free(&pg->space, m->to, m->count);

@@ -73,16 +73,19 @@ int
 swapoff_begin(struct swapoff *so, struct swdev *dev, bool force)
 {
 	struct swspace *s = &so->pg->space;
+	devblk_t at;
 
 	mtx_assert(&so->pg->lock);
 	KASSERT(so->dev == NULL, "one device at a time");
 	if (swspace_is_closing(dev))
 		return -EBUSY;
+	so->first = swspace_place(dev, &so->blocks);
+	if (blkdev_gone(swspace_locate(s, so->first, &at)))
+		return -EIO;
 	if (!force && swspace_elsewhere(s, dev) < swspace_used_on(dev))
 		return -ENOMEM;
 	swspace_close(s, dev);
 	so->dev = dev;
-	so->first = swspace_place(dev, &so->blocks);
 	window_begin(so, 0);
 	so->progress = true;
 	so->error = 0;

@@ -114,7 +114,7 @@ swapoff_goes_on(struct sim *s)
 		s->disk[s->leaving] = NULL;
 	s->off += ret == 0;
 	s->off_full += ret == -ENOMEM;
-	s->off_stopped += ret == -EINTR;
+	s->off_stopped += ret == -EINTR || ret == -EIO;
 	return any;
 }
 

@@ -4,6 +4,7 @@
  * request fails.  A failed write loses nothing; a failed read loses at most
  * the one page that was read alone.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -279,6 +280,45 @@ test_swapoff_fails(void **state)
 	}
 }
 
+/* The device is away from some step on: it keeps its pages until it is back. */
+static void
+test_swapoff_away(void **state)
+{
+	uint64_t stopped = 0;
+
+	(void)state;
+	for (uint64_t n = 1; n <= MOST; n++) {
+		struct sim_params p;
+		uint64_t steps = 0;
+
+		before_swapoff(1 + n % 3, false, &p);
+		/* Nobody else is to meet it away: no transfer in flight. */
+		while (blkq_inflight(s.pageout.q) > 0 ||
+		       blkq_inflight(s.handler[0].q) > 0)
+			sim_round(&s);
+		assert_int_equal(sim_swapoff(&s, 0, false), 0);
+		while (s.swapoff.dev != NULL) {
+			if (steps++ == n / 3 % 8)
+				simdisk_away(s.disk[0], true);
+			(void)sim_step(&s, SIM_SWAPOFF);
+			s.clock.now_ns += p.disk[0].latency_max_ns / 4;
+		}
+		assert_int_equal(s.off + s.off_stopped, 1);
+		stopped += s.off_stopped;
+		if (s.off_stopped == 1) {
+			assert_int_equal(sim_swapoff(&s, 0, true), -EIO);
+			simdisk_away(s.disk[0], false);
+			assert_int_equal(s.pg.space.bad, 0);
+		}
+		while (s.event < 2 * EVENTS)
+			sim_event(&s);
+		sim_read_all(&s);
+		assert_int_equal(s.lost, 0);
+		sim_close(&s);
+	}
+	assert_true(stopped > MOST / 4);
+}
+
 /* Pages of memory that this process has. */
 static unsigned long
 memory(void)
@@ -354,6 +394,7 @@ main(void)
 	    cmocka_unit_test(test_swapoff_nth_write),
 	    cmocka_unit_test(test_swapoff_read_ahead),
 	    cmocka_unit_test(test_swapoff_fails),
+	    cmocka_unit_test(test_swapoff_away),
 	    cmocka_unit_test(test_swapoff_leaks),
 	    cmocka_unit_test(test_unplug),
 	};
