@@ -37,7 +37,7 @@ status() {
 
 # ---- the command line
 
-expect 125 '--when-full' run --when-full=stop true
+expect 125 '--when-half' run --when-half=stop true
 expect 125 'unknown option -x' run -x true
 expect 125 'unknown option -x' run -vx true
 expect 125 'needs a value' run --ram

@@ -242,6 +242,7 @@ timeout -s KILL 5 "$USWAP" run --ram 32M --swap tmp,size=32M --when-full stop \
 [ "$(grep -c '^uswap: swap space is full.*waits' "$dir/err")" -eq 1 ] ||
     wrong 'not the message'
 refused 125 run --when-full later -- true
+"$USWAP" list >/dev/null # the names of the sockets of the dead go
 
 # The disk had room when the program began, and has none when it grows.
 if mountpoint -q "$dir/mnt"; then
