@@ -49,6 +49,7 @@ const char set_usage[] =
     "  inactive_goal    pages kept inactive while page-out works\n"
     "  read_window      pages that one read of a stream brings at most, 1 to 256\n"
     "  write_cluster    pages that one write takes at most, 1 to 256\n"
+    "  prio:DEVICE      its priority, 0 to 32767; DEVICE is as uswap info shows it\n"
     "\n"
     "Exit status: 0 done; 1 refused; 2 wrong usage.\n";
 
@@ -230,7 +231,8 @@ cmd_off(int argc, char **argv)
 static uint64_t
 take_value(char *word)
 {
-	char *value = strchr(word, '='), *end = value;
+	char *value = strrchr(word, '='),
+	     *end = value; /* a path may have one */
 	unsigned long long n = 0;
 
 	if (value != NULL) {
@@ -260,6 +262,19 @@ show_settings(int fd, pid_t pid)
 	return finish_output();
 }
 
+/* The name that the pager knows: only of a device it may be another. */
+static const char *
+setting_name(int fd, pid_t pid, const char *key)
+{
+	char *name;
+
+	if (strncmp(key, "prio:", 5) != 0)
+		return key;
+	if (asprintf(&name, "prio:%s", device_name(fd, pid, key + 5)) < 0)
+		fail(EXIT_USWAP, "out of memory");
+	return name;
+}
+
 int
 cmd_set(int argc, char **argv)
 {
@@ -276,7 +291,9 @@ cmd_set(int argc, char **argv)
 	if (argc == 2)
 		return show_settings(fd, pid);
 	for (int i = 2; i < argc; i++) {
-		if (!client_send(fd, "set", "key", argv[i], "value", value[i]))
+		const char *key = setting_name(fd, pid, argv[i]);
+
+		if (!client_send(fd, "set", "key", key, "value", value[i]))
 			no_answer(pid);
 		must_do(fd, pid);
 	}

@@ -11,6 +11,7 @@
  * program's own calls wait for, only adds what is open.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -248,7 +249,11 @@ obey(struct ctl *ctl, struct ctl_client *c, const struct ctl_request *r)
 		ctl_answer_info(ctl, c);
 		return;
 	case CTL_SET:
-		error = uswap_set(ctl->u, r->text, r->value);
+		if (strncmp(r->text, "prio:", 5) == 0)
+			error = uswap_set_priority(ctl->u, r->text + 5,
+			    (int)US_MIN(r->value, INT_MAX));
+		else
+			error = uswap_set(ctl->u, r->text, r->value);
 		ctl_answer(c, error, uswap_error());
 		return;
 	case CTL_ON:

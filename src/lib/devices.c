@@ -361,7 +361,8 @@ uswap_set_priority(uswap_t *u, const char *name, int prio)
 	if (c.ret != 0)
 		return c.ret;
 	if (prio < 0 || prio > 32767)
-		return ctx_error(-EINVAL, "a priority of %d", prio);
+		return ctx_error(
+		    -EINVAL, "%d is no priority: give 0 to 32767", prio);
 	c.arg[0] = (uintptr_t)prio;
 	return ctx_call(u, &c);
 }

@@ -155,6 +155,13 @@ says '^read_window=1$'
 expect 1 set "$a" free_high=3 swap_async_max=5
 grep -q '1001 to' "$dir/err" || wrong 'another reason'
 expect 1 set "$a" bogus=1
+expect 0 set "$a" prio:more.swap=5 "prio:$dir/a.swap=32767"
+expect 0 info --json "$a"
+[ "$(value '[d["priority"] for d in o["devices"]]')" = '[32767, 5, 0]' ] ||
+	wrong 'other priorities'
+expect 1 set "$a" prio:more.swap=32768
+expect 1 set "$a" prio:none.swap=1
+expect 0 set "$a" prio:more.swap=7 prio:a.swap=0
 expect 0 set "$a" swap_async_max=8 read_window=256 write_cluster=256
 
 # ---- what is typed wrong ----
