@@ -127,7 +127,8 @@ pager_page_adopt(struct pager *pg, struct object *o, pindex_t i)
 bool
 pager_copies_begin(struct pager *pg, uint32_t n)
 {
-	if (pager_free(pg) < (int64_t)n && !pg->grow)
+	/* None, as of what was read ahead, need nothing: not even balance. */
+	if (n > 0 && pager_free(pg) < (int64_t)n && !pg->grow)
 		return false;
 	pg->loose += n;
 	note_peak(pg);

@@ -497,6 +497,34 @@ test_tables_full(void **state)
 	closes();
 }
 
+/*
+ * Over its budget, because swap space was full until now, the pager gives no
+ * memory to copies; what is in read buffers takes none, and is entered.
+ */
+static void
+test_copies(void **state)
+{
+	uint32_t budget;
+
+	(void)state;
+	opens(100, 100, false);
+	budget = pg->budget;
+	pg->budget = pg->resident + pg->loose;
+	assert_true(pager_copies_begin(pg, 0));
+	assert_false(pager_copies_begin(pg, 1));
+	pg->loose += 2;
+	assert_true(pager_free(pg) < 0);
+	assert_true(pager_copies_begin(pg, 0));
+	assert_false(pager_copies_begin(pg, 1));
+	pg->grow = true;
+	assert_true(pager_copies_begin(pg, 1));
+	pager_copies_end(pg, 1);
+	pg->grow = false;
+	pg->loose -= 2;
+	pg->budget = budget;
+	closes();
+}
+
 int
 main(void)
 {
@@ -511,6 +539,7 @@ main(void)
 	    cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_given_up),
 	    cmocka_unit_test(test_tables_full),
+	    cmocka_unit_test(test_copies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
