@@ -301,8 +301,9 @@ wait_for(struct uswap *u, const bool *what)
 	return is;
 }
 
-USWAP_API int
-uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
+/* here: the caller does it.  Otherwise a thread that the clerk makes for it. */
+static int
+swapoff(struct uswap *u, const char *name, unsigned flags, bool here)
 {
 	static const bool never = false; /* its turn announces nothing */
 	struct call c = name_call(do_swapoff, name);
@@ -312,14 +313,24 @@ uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
 	if ((flags & ~(unsigned)USWAP_FORCE) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", flags);
 	c.arg[0] = flags;
+	c.arg[1] = here;
 	while (ctx_call(u, &c) == 1)
 		(void)wait_for(u, &never);
 	if (c.ret != 0)
 		return c.ret;
-	while (!wait_for(u, &u->off.over))
-		continue;
+	if (here)
+		take_away(u);
+	else
+		while (!wait_for(u, &u->off.over))
+			continue;
 	c.fn = do_swapoff_end;
 	return ctx_call(u, &c);
+}
+
+USWAP_API int
+uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
+{
+	return swapoff(u, name, flags, false);
 }
 
 /*
@@ -329,20 +340,7 @@ uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
 int
 ctx_swapoff_here(struct uswap *u, const char *name, unsigned flags)
 {
-	struct call c = name_call(do_swapoff, name);
-	static const bool never = false;
-
-	if (c.ret != 0)
-		return c.ret;
-	c.arg[0] = flags;
-	c.arg[1] = true;
-	while (ctx_call(u, &c) == 1)
-		(void)wait_for(u, &never);
-	if (c.ret != 0)
-		return c.ret;
-	take_away(u);
-	c.fn = do_swapoff_end;
-	return ctx_call(u, &c);
+	return swapoff(u, name, flags, true);
 }
 
 USWAP_API int

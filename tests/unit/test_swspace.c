@@ -14,7 +14,7 @@
 
 #include "base/log.h"
 #include "block/engine.h"
-#include "swap/swspace.h"
+#include "support/swspace.h"
 #include "../support/death.h"
 
 /* ---- a device that only has a size, and a log that counts ---------------- */
@@ -88,35 +88,6 @@ teardown(void **state)
 	log_setup(STDERR_FILENO, LOG_NOTE);
 	close(logfd);
 	return 0;
-}
-
-static swblk_t
-alloc(struct swspace *s, uint32_t n)
-{
-	uint32_t got = n;
-	swblk_t blk = swspace_alloc(s, &got, n);
-
-	if (swblk_valid(blk))
-		assert_int_equal(got, n);
-	return blk;
-}
-
-static struct blkdev *
-dev_of(struct swspace *s, swblk_t blk)
-{
-	devblk_t at;
-
-	assert_true(swblk_valid(blk));
-	return swspace_locate(s, blk, &at);
-}
-
-static struct blkdev *
-dev_at(struct swspace *s, unsigned i)
-{
-	struct swdev_info info;
-
-	swspace_info(s, i, &info);
-	return info.dev;
 }
 
 /* Gives everything back, so that the space can be destroyed. */

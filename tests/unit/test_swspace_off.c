@@ -9,7 +9,7 @@
 
 #include "base/log.h"
 #include "block/engine.h"
-#include "swap/swspace.h"
+#include "support/swspace.h"
 #include "../support/death.h"
 
 static int closed; /* devices closed so far */
@@ -22,35 +22,6 @@ fake_close(struct blkdev *dev)
 }
 
 static const struct blkdev_ops fake_ops = {.close = fake_close};
-
-static swblk_t
-alloc(struct swspace *s, uint32_t n)
-{
-	uint32_t got = n;
-	swblk_t blk = swspace_alloc(s, &got, n);
-
-	if (swblk_valid(blk))
-		assert_int_equal(got, n);
-	return blk;
-}
-
-static struct blkdev *
-dev_of(struct swspace *s, swblk_t blk)
-{
-	devblk_t at;
-
-	assert_true(swblk_valid(blk));
-	return swspace_locate(s, blk, &at);
-}
-
-static struct blkdev *
-dev_at(struct swspace *s, unsigned i)
-{
-	struct swdev_info info;
-
-	swspace_info(s, i, &info);
-	return info.dev;
-}
 
 static struct swdev *
 named(struct swspace *s, const char *name)
