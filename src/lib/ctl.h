@@ -39,6 +39,7 @@
 #define CTL_PACE_MS     5
 #define CTL_PATIENCE_MS 10000
 #define CTL_PROGRESS_MS 500
+#define CTL_NS_PER_MS   UINT64_C(1000000)
 
 struct ctl_client {
 	int fd; /* -1: a free place */
@@ -95,6 +96,36 @@ struct ctl {
 void ctl_start(struct uswap *);
 /* In the caller of uswap_close, while the clerk still serves. */
 void ctl_stop(struct uswap *);
+
+/* From any of the pager's threads: the ctl thread is to look around. */
+void ctl_wake(struct ctl *);
+uint64_t ctl_now_ns(void);
+
+/* ---- ctl_job.c ----------------------------------------------------------- */
+
+/* The body of the worker, and the end of what it does and of itself. */
+void *ctl_work_main(void *);
+void ctl_end_worker(struct ctl *);
+
+/*
+ * The job, on the ctl thread.  Only an IDLE one may be posted.  Abandoning: an
+ * `off` is to stop; to be repeated until it does.  look: hands on its result,
+ * or how far it is, or abandons it when nobody waits for it any more.
+ */
+int ctl_job_state(struct ctl *);
+void ctl_job_post(
+    struct ctl *, struct ctl_client *, const struct ctl_request *);
+void ctl_job_abandon(struct ctl *);
+void ctl_job_look(struct ctl *);
+
+/* ---- ctl_client.c -------------------------------------------------------- */
+
+/* On the ctl thread.  None of them waits. */
+void ctl_accept(struct ctl *);
+void ctl_serve(struct ctl *, struct ctl_client *);
+void ctl_drop(struct ctl *, struct ctl_client *);
+/* What poll is to tell of it. */
+short ctl_interest(struct ctl_client *);
 
 /* ---- ctl_socket.c -------------------------------------------------------- */
 

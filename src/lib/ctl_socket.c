@@ -85,21 +85,21 @@ make_dir(const char *dir)
 
 /* ---- the socket ---------------------------------------------------------- */
 
-static struct sockaddr_un
-address(const char *path)
+/* A socket, and its address to be; -1 if there is no descriptor. */
+static int
+socket_for(const char *path, struct sockaddr_un *sun)
 {
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-
-	strf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	return sun;
+	*sun = (struct sockaddr_un){.sun_family = AF_UNIX};
+	strf(sun->sun_path, sizeof(sun->sun_path), "%s", path);
+	return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 /* Whether somebody listens there. */
 static bool
 is_alive(const char *path)
 {
-	struct sockaddr_un sun = address(path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sun;
+	int fd = socket_for(path, &sun);
 	bool alive;
 
 	if (fd < 0)
@@ -113,8 +113,8 @@ is_alive(const char *path)
 static int
 listen_as(const char *path)
 {
-	struct sockaddr_un sun = address(path);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un sun;
+	int fd = socket_for(path, &sun);
 	int error;
 
 	if (fd < 0)
