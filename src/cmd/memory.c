@@ -105,18 +105,33 @@ bound(uint64_t *bytes, const char *path)
 }
 
 /*
- * The limits of our own control group: version 2 ("0::/path") and version 1
- * ("5:memory:/path"), and what a container shows as the root of the hierarchy.
+ * The limit of a control group and of each that it is in, up to the root.  What
+ * is a directory here may have another name inside a container: not there.
  */
+static void
+bound_by_group(
+    uint64_t *bytes, const char *mount, char *group, const char *file)
+{
+	char path[1200];
+	char *slash;
+
+	while ((slash = strrchr(group, '/')) != NULL) {
+		snprintf(path, sizeof(path), "%s%s/%s", mount, group, file);
+		bound(bytes, path);
+		*slash = '\0';
+	}
+	/* What a container sees is its own, and lies at the root. */
+	snprintf(path, sizeof(path), "%s/%s", mount, file);
+	bound(bytes, path);
+}
+
+/* Version 2 ("0::/path") and version 1 ("5:memory:/path"). */
 static void
 bound_by_cgroup(uint64_t *bytes)
 {
-	char line[1024], path[1200];
-	FILE *f;
+	char line[1024];
+	FILE *f = fopen("/proc/self/cgroup", "re");
 
-	bound(bytes, "/sys/fs/cgroup/memory.max");
-	bound(bytes, "/sys/fs/cgroup/memory/memory.limit_in_bytes");
-	f = fopen("/proc/self/cgroup", "re");
 	if (f == NULL)
 		return;
 	while (fgets(line, sizeof(line), f) != NULL) {
@@ -126,15 +141,11 @@ bound_by_cgroup(uint64_t *bytes)
 		if (group == NULL)
 			continue;
 		if (strncmp(line, "0::", 3) == 0)
-			snprintf(path, sizeof(path),
-			    "/sys/fs/cgroup%s/memory.max", group);
+			bound_by_group(
+			    bytes, "/sys/fs/cgroup", group, "memory.max");
 		else if (strstr(line, ":memory:") != NULL)
-			snprintf(path, sizeof(path),
-			    "/sys/fs/cgroup/memory%s/memory.limit_in_bytes",
-			    group);
-		else
-			continue;
-		bound(bytes, path);
+			bound_by_group(bytes, "/sys/fs/cgroup/memory", group,
+			    "memory.limit_in_bytes");
 	}
 	fclose(f);
 }

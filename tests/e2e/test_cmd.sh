@@ -63,6 +63,27 @@ for ram in 16M 16777216 16m 0.5G 1g 1T 64MiB 64MB; do
 	status 0 --ram "$ram" true
 done
 
+# By default half of the least limit on the way up, here of the group above.
+cat >"$dir/inner" <<'EOF'
+base=/sys/fs/cgroup
+[ ! -e $base/memory/memory.limit_in_bytes ] || base=$base/memory
+outer=$base/uswap.$PPID
+mkdir "$outer/inner" && echo $$ >"$outer/inner/cgroup.procs" || exit
+"$1" run sh -c 'echo $USWAP_RAM'
+echo $$ >"$outer/cgroup.procs"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+	rmdir "$outer/inner" 2>/dev/null && break
+	sleep 0.2
+done
+EOF
+"$root/tools/memlimit.sh" 209715200 sh "$dir/inner" "$USWAP" >"$dir/out" \
+    2>"$dir/err"
+case $? in
+77) echo "$test: no control group: its limits are not looked at" ;;
+*) [ "$(cat "$dir/out")" = 104857600 ] ||
+    fail "the budget in a group of 200M: $(cat "$dir/out" "$dir/err")" ;;
+esac
+
 # ---- the program
 
 status 0 true
