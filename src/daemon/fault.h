@@ -1,41 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * fault: one fault, one resolution.
- *
- * Each handler has a block queue and requests of its own, and answers faults
- * without ever waiting for I/O: it starts a read, and the completion, which it
- * reaps later, enters the page and wakes the thread.
  */
 #ifndef USWAP_FAULT_H
 #define USWAP_FAULT_H
 
-#include "pager/pager.h"
-
-/* Reads one handler may have in flight: demands and windows read ahead. */
-#define HANDLER_IO 16
-
-/* Its thread's own, but waiting, which others look at. */
-struct handler {
-	struct pager *pg;
-	struct blkq *q; /* depth >= HANDLER_IO */
-	struct pgio *io; /* free requests */
-	struct pgio *all; /* HANDLER_IO of them */
-	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken from the pmap ... */
-	uint32_t taken, answered; /* ... so many, of which the first done */
-	uint64_t waiting_since;
-	_Atomic bool waiting; /* the next one could not have a page so far */
-};
-
-/* q was created by the thread that will call handler_step.  0 or -ENOMEM. */
-int handler_init(struct handler *, struct pager *, struct blkq *q);
-/* Nothing in flight.  The queue is destroyed too. */
-void handler_destroy(struct handler *);
+#include "daemon/handler.h"
+#include "daemon/pagein.h"
 
 /*
- * Answers what can be answered now: completed reads, then faults.  Returns
- * whether there may be more; if not, blkq_wait is next, which also passes on
- * the reads that were started.  Lock not held.
+ * Answers a fault, or sees to it that it will be: by the completion of a read,
+ * or by who has the page now.  WAIT: memory, a buffer or a request is missing,
+ * and nothing was done.  Lock held on entry and return, released meanwhile.
  */
-bool handler_step(struct handler *);
+enum answer fault_resolve(struct handler *, const struct pmap_fault *);
 
 #endif

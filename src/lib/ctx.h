@@ -24,7 +24,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "daemon/fault.h"
+#include "daemon/handler.h"
 #include "daemon/pageout.h"
 #include "pager/pager.h"
 #include "pager/pager_off.h"

@@ -16,7 +16,7 @@
 #define USWAP_TEST_SIM_H
 
 #include "block/engine_sim.h"
-#include "daemon/fault.h"
+#include "daemon/handler.h"
 #include "daemon/pageout.h"
 #include "page/pmap_sim.h"
 #include "pager/pager_off.h"

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "daemon/ahead.h"
+
+/* How far ahead of a stream that leaps: each page of it is a request. */
+#define LEAPS_MAX 16
+
+pindex_t
+mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	const struct map_entry *e = map_lookup(&pg->map, object_va(o, i));
+
+	return e == NULL ? i + 1 : (pindex_t)atop(e->end - o->base);
+}
+
+/*
+ * Keeps two windows ahead of a stream that goes up, there or coming: while
+ * the program uses one and the disk fills the other, neither waits.  Takes
+ * requests only while more than half of the handler's are free: demands come
+ * first.
+ */
+static void
+read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
+{
+	struct pager *pg = h->pg;
+	pindex_t end = mapped_end(pg, o, from - 1), i = from;
+	pindex_t stop;
+	uint32_t before = 0, after, n;
+	struct pgio *io = h->io;
+
+	window = US_MIN(window, pg->read_window);
+	stop = (pindex_t)US_MIN((uint64_t)from + 2 * window, end);
+	after = window - 1;
+	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
+		i++;
+	if (i >= stop || io == NULL || o->careful > 0 ||
+	    blkq_inflight(h->q) * 2 > HANDLER_IO ||
+	    pager_free(pg) < (int64_t)window + pg->free_low / 2)
+		return;
+	if (!pager_haspage(pg, o, i, &before, &after))
+		return;
+	n = US_MIN(after + 1, end - i);
+	if (pager_getpages(pg, h->q, io, o, i, &n, true) == PAGER_PEND)
+		(void)handler_io_get(h);
+}
+
+/* The same for a stream that leaps.  Its last page is wanted or there. */
+static void
+leap_ahead(struct handler *h, struct object *o, const struct stream *s)
+{
+	struct pager *pg = h->pg;
+	const struct map_entry *e = map_lookup(&pg->map, object_va(o, s->back));
+	uint32_t leaps = US_MIN(s->window, pg->read_window);
+	uintptr_t va = object_va(o, s->back);
+
+	if (e == NULL || o->careful > 0)
+		return;
+	leaps = US_MIN(leaps, LEAPS_MAX);
+	while (leaps-- > 0) {
+		uint32_t before = 0, after = 0, n = 1;
+		pindex_t i;
+
+		va += (uintptr_t)((intptr_t)s->stride * PAGE_SIZE);
+		if (va < e->start || va >= e->end || h->io == NULL ||
+		    blkq_inflight(h->q) * 2 > HANDLER_IO ||
+		    pager_free(pg) < 1 + pg->free_low / 2)
+			return;
+		i = (pindex_t)atop(va - o->base);
+		if (slot_is_page(object_slot(&pg->objects, o, i)) ||
+		    !pager_haspage(pg, o, i, &before, &after))
+			continue; /* there, or coming; or nothing to read */
+		if (pager_getpages(pg, h->q, h->io, o, i, &n, true) !=
+		    PAGER_PEND)
+			return;
+		(void)handler_io_get(h);
+	}
+}
+
+void
+ahead_start(struct handler *h, struct object *o, const struct stream *s,
+    pindex_t next, uint32_t window)
+{
+	if (stream_leaps(s))
+		leap_ahead(h, o, s);
+	else if (window >= STREAM_RUN)
+		read_ahead(h, o, next, window);
+}
+
+void
+ahead_goes_on(struct handler *h, struct stream *s, const struct run *r)
+{
+	const struct page *last = r->page[r->n - 1];
+
+	if (stream_leaps(s)) {
+		stream_given(s, last->pindex, 1);
+		leap_ahead(h, r->o, s);
+		return;
+	}
+	stream_given(s, r->first, r->n);
+	/* One page alone may be of a stream that leapt and was forgotten. */
+	if (r->n > 1 || s->window > 1)
+		read_ahead(
+		    h, r->o, last->pindex + 1, US_MAX(s->window, STREAM_RUN));
+}
+
+void
+ahead_park(struct pager *pg, struct run *r)
+{
+	for (uint32_t i = 0; i < r->n; i++) {
+		struct page *p = r->page[i];
+
+		p->state = PS_INACTIVE;
+		p->flags |= PG_AHEAD;
+		pager_unbusy(pg, p);
+		page_enqueue(&pg->pages, p, PQ_AHEAD);
+	}
+}
+
+void
+ahead_drop(struct pager *pg, uint32_t n)
+{
+	struct page *p;
+
+	while (n-- > 0 && (p = pageq_first(&pg->pages, PQ_AHEAD)) != NULL)
+		pager_ahead_gone(pg, p);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads that were started here are passed to the kernel by whoever sleeps next
+ * or copies pages first: together, for each hand-over is a system call and,
+ * under a hypervisor, an exit.
+ */
+#include <errno.h>
+
+#include "daemon/fault.h"
+#include "daemon/handler.h"
+#include "daemon/pagein.h"
+
+int
+handler_init(struct handler *h, struct pager *pg, struct blkq *q)
+{
+	KASSERT(blkq_depth(q) >= HANDLER_IO, "queue too shallow");
+	*h = (struct handler){.pg = pg, .q = q};
+	h->all = mem_map(HANDLER_IO * sizeof(struct pgio));
+	if (h->all == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < HANDLER_IO; i++) {
+		h->all[i].next = NULL; /* touched now, not in a fault */
+		handler_io_put(h, &h->all[i]);
+	}
+	return 0;
+}
+
+void
+handler_destroy(struct handler *h)
+{
+	blkq_destroy(h->q);
+	mem_unmap(h->all, HANDLER_IO * sizeof(struct pgio));
+}
+
+struct pgio *
+handler_io_get(struct handler *h)
+{
+	struct pgio *io = h->io;
+
+	if (io != NULL)
+		h->io = io->next;
+	return io;
+}
+
+void
+handler_io_put(struct handler *h, struct pgio *io)
+{
+	io->next = h->io;
+	h->io = io;
+}
+
+/*
+ * A fault waits, and with it all later ones, for the page-out thread to free
+ * some page.  It is told that we do by the shortage itself.
+ */
+static void
+wait_begin(struct handler *h)
+{
+	if (h->waiting)
+		return;
+	h->waiting = true;
+	h->waiting_since = clock_now_ns(h->pg->clock);
+	h->pg->ctr.waits_memory++;
+	if (h->pg->need_pageout != NULL)
+		h->pg->need_pageout(h->pg->event_arg);
+}
+
+static void
+wait_end(struct handler *h)
+{
+	if (!h->waiting)
+		return;
+	h->waiting = false;
+	h->pg->ctr.wait_memory_ns +=
+	    clock_now_ns(h->pg->clock) - h->waiting_since;
+}
+
+/* Answers the faults that were taken, up to one that must wait. */
+static void
+answer_all(struct handler *h)
+{
+	mtx_lock(&h->pg->lock);
+	while (h->answered < h->taken) {
+		if (!h->waiting)
+			h->pg->ctr.faults++;
+		if (fault_resolve(h, &h->fault[h->answered]) == WAIT) {
+			wait_begin(h);
+			break;
+		}
+		wait_end(h);
+		h->answered++;
+	}
+	mtx_unlock(&h->pg->lock);
+}
+
+static void
+reap(struct handler *h)
+{
+	struct blkreq *req;
+
+	while ((req = blkq_poll(h->q)) != NULL)
+		pagein_done(h, req->arg);
+}
+
+bool
+handler_step(struct handler *h)
+{
+	reap(h);
+	if (h->answered == h->taken) {
+		h->answered = 0;
+		h->taken =
+		    pmap_next_faults(h->pg->pmap, h->fault, PMAP_FAULTS_MAX);
+	}
+	answer_all(h);
+	return h->answered == PMAP_FAULTS_MAX;
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/log.h"
+#include "daemon/ahead.h"
+#include "daemon/pagein.h"
+#include "daemon/policy.h"
+
+/*
+ * The window of a page-in: as many pages as the stream suggests, on the side
+ * it runs to, as far as they are contiguous in the object and in swap.
+ */
+enum answer
+pagein_start(struct handler *h, struct object *o, pindex_t i)
+{
+	struct pager *pg = h->pg;
+	bool down;
+	struct stream *s = stream_find(o, i, &down);
+	uint32_t window = US_MIN(stream_run(s), pg->read_window);
+	uint32_t want = policy_window(window, pager_free(pg)), n;
+	uint32_t before = 0, after = 0;
+	pindex_t first;
+	enum pager_rv rv;
+
+	if (o->careful > 0)
+		want = 1;
+	if (h->io == NULL)
+		return WAIT;
+	if (down)
+		before = want - 1;
+	else
+		after = want - 1;
+	if (!pager_haspage(pg, o, i, &before, &after))
+		KASSERT(false, "page %u has no block", i);
+	first = i - before;
+	n = before + 1 + after;
+	rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
+	if (rv == PAGER_AGAIN && pager_free(pg) > 0) {
+		ahead_drop(pg, CLUSTER_MAX);
+		rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
+	}
+	if (rv != PAGER_PEND)
+		return WAIT;
+	(void)handler_io_get(h);
+	pg->ctr.faults_disk++;
+	if (o->careful > 0)
+		o->careful--;
+	stream_given(s, first, n);
+	/* Going down, fewer than asked for do not reach the page itself. */
+	if (first + n <= i)
+		return WAIT;
+	ahead_start(h, o, s, first + n, down ? 0 : window);
+	return ANSWERED;
+}
+
+/*
+ * Pages that did not come back.  One of several: who wants it will read it
+ * alone.  One alone: it is lost, and touching it is SIGBUS.
+ */
+static void
+read_failed(struct pager *pg, struct pgio *io, struct page *p)
+{
+	struct object *o = io->object;
+	pindex_t i = p->pindex;
+	uintptr_t va = object_va(o, i);
+	swblk_t blk;
+
+	p->flags |= PG_WANTED; /* so that whoever waits is woken */
+	if (io->n > 1 || io->ahead) {
+		o->careful = US_MAX(o->careful, io->n);
+		(void)pager_page_gone(pg, p, SLOT_NONE);
+		return;
+	}
+	mtx_unlock(&pg->lock);
+	(void)pmap_poison(pg->pmap, va);
+	mtx_lock(&pg->lock);
+	blk = swmap_clear(&o->swmap, i);
+	if (blkdev_gone(io->req.dev))
+		swspace_free(
+		    &pg->space, blk, 1); /* the block is not to blame */
+	else
+		swspace_retire(&pg->space, blk);
+	(void)pager_page_gone(pg, p, SLOT_LOST);
+	log_msg(LOG_ERROR,
+	    "the page at %#jx is lost; touching it will end in SIGBUS",
+	    (uintmax_t)va);
+}
+
+static void
+run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
+{
+	bool down;
+
+	if (r->n == 0)
+		return;
+	if (!wanted) {
+		ahead_park(h->pg, r);
+	} else {
+		if (io->ahead)
+			ahead_goes_on(h, stream_find(r->o, r->first, &down), r);
+		run_enter(h->pg, h->q, r);
+		run_entered(h->pg, r);
+	}
+	r->n = 0;
+}
+
+void
+pagein_done(struct handler *h, struct pgio *io)
+{
+	struct pager *pg = h->pg;
+	struct run r = {.o = io->object, .queue = PQ_ACTIVE};
+	bool wanted = !io->ahead;
+
+	if (io->ahead || io->n >= STREAM_RUN)
+		r.queue = PQ_STREAM;
+	pager_get_verify(pg, io);
+	mtx_lock(&pg->lock);
+	for (uint32_t i = 0; i < io->n; i++)
+		wanted |=
+		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
+	if (!io->ahead)
+		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
+	for (uint32_t i = 0; i < io->n; i++) {
+		struct page *p = page_of(&pg->pages, io->page[i]);
+
+		if (io->good[i]) {
+			run_add(&r, p);
+			continue;
+		}
+		run_read(h, io, &r, wanted);
+		read_failed(pg, io, p);
+	}
+	run_read(h, io, &r, wanted);
+	handler_io_put(h, io);
+	if (pg->have_memory != NULL) /* buffers, that is */
+		pg->have_memory(pg->event_arg);
+	mtx_unlock(&pg->lock);
+}

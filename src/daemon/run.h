@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * run: busy pages on their way into the program together.
+ *
+ * Locking: the pager's lock is held on entry and on return; run_enter and
+ * run_zero release it meanwhile, which is safe because the pages are busy.
+ */
+#ifndef USWAP_RUN_H
+#define USWAP_RUN_H
+
+#include "pager/pager.h"
+
+/* Busy pages of an object: adjacent, or equal leaps apart. */
+struct run {
+	struct object *o;
+	pindex_t first;
+	uint32_t n;
+	enum page_queue queue; /* where its pages go, once they are active */
+	struct page *page[CLUSTER_MAX];
+	bool vanished[CLUSTER_MAX]; /* its range is not ours any more */
+};
+
+/* At most CLUSTER_MAX in all, by rising or falling index. */
+void run_add(struct run *, struct page *);
+
+/*
+ * Copies the pages from their frames into the program and wakes who waits for
+ * them; notes which have vanished.  Requests that q holds are passed on first.
+ */
+void run_enter(struct pager *, struct blkq *q, struct run *);
+/* The same with zeros: write as in pmap_zero. */
+void run_zero(struct pager *, struct blkq *q, struct run *, bool write);
+/*
+ * The end of a run that was entered, zeroed with write, or seen to be in the
+ * program: its pages are active and not busy any more, their frames given back.
+ * Those that have vanished are gone.
+ */
+void run_entered(struct pager *, struct run *);
+
+#endif
