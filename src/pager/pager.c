@@ -332,7 +332,7 @@ pager_settle(
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,
- * and blocks in use = blocks assigned, when no page-out is in flight.
+ * and blocks owned = blocks assigned, when no page-out is in flight.
  */
 void
 pager_check(struct pager *pg)
@@ -358,7 +358,7 @@ pager_check(struct pager *pg)
 	    "objects hold %ju pages, the pager counts %u", resident,
 	    pg->resident);
 	if (pip == 0)
-		KASSERT(blocks + pg->moving == swspace_used(&pg->space),
-		    "blocks leaked: %ju assigned, %u moving, %ju in use",
-		    blocks, pg->moving, swspace_used(&pg->space));
+		KASSERT(blocks + pg->moving == swspace_owned(&pg->space),
+		    "blocks leaked: %ju assigned, %u moving, %ju owned", blocks,
+		    pg->moving, swspace_owned(&pg->space));
 }

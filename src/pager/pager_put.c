@@ -13,7 +13,8 @@
  * Without space for a fresh run, a page that has a block of its own is
  * written over it.  Nothing can be lost by that: the page in memory is newer
  * than the block, and stays until the write has succeeded.  Not on a device
- * that is closing: what is assigned there does not change any more.
+ * that is closing: what is assigned there does not change any more.  Nor where
+ * the block has another owner, whose page it is just as it is.
  */
 static uint32_t
 take_in_place(struct pager *pg, struct pgio *io)
@@ -28,6 +29,7 @@ take_in_place(struct pager *pg, struct pgio *io)
 		io->blk = swmap_get(&o->swmap, p->pindex);
 		if (!swblk_valid(io->blk) ||
 		    swspace_closing(&pg->space, io->blk) ||
+		    swspace_shared(&pg->space, io->blk) ||
 		    blkdev_gone(swspace_locate(&pg->space, io->blk, &devblk)))
 			continue;
 		page_dequeue(&pg->pages, p);

@@ -8,6 +8,15 @@
 #include "swap/swdev.h"
 #include "swap/swspace.h"
 
+static void
+swdev_release(struct swdev *d)
+{
+	if (d->more != NULL)
+		mem_unmap(d->more, d->blocks * sizeof(d->more[0]));
+	blist_destroy(d->bl);
+	mem_unmap(d, sizeof(*d));
+}
+
 /* The list comes with every block in use, and the label stays so. */
 struct swdev *
 swdev_create(struct blkdev *dev, int prio, uint32_t first)
@@ -21,8 +30,9 @@ swdev_create(struct blkdev *dev, int prio, uint32_t first)
 	d->first = first;
 	d->blocks = blkdev_pages(dev);
 	d->bl = blist_create(d->blocks);
-	if (d->bl == NULL) {
-		mem_unmap(d, sizeof(*d));
+	d->more = mem_map(d->blocks * sizeof(d->more[0]));
+	if (d->bl == NULL || d->more == NULL) {
+		swdev_release(d);
 		return NULL;
 	}
 	blist_free(d->bl, SWDEV_LABEL, d->blocks - SWDEV_LABEL);
@@ -36,8 +46,7 @@ swdev_destroy(struct swdev *d)
 
 	KASSERT(
 	    d->used == 0, "%s: %u blocks in use", blkdev_name(dev), d->used);
-	blist_destroy(d->bl);
-	mem_unmap(d, sizeof(*d));
+	swdev_release(d);
 	return dev;
 }
 
@@ -56,10 +65,16 @@ swdev_alloc(struct swdev *d, uint32_t min, uint32_t *n)
 	return (swblk_t){d->first + at};
 }
 
+/* Owners beyond the first, of a block that has one. */
+static uint32_t
+sharers(const struct swdev *d, uint32_t at)
+{
+	return d->more[at] & ~SWDEV_FAILED;
+}
+
 /*
  * Where a run that was given out lies.  The list finds blocks freed twice, but
- * takes the label for blocks in use, and so it takes retired ones: of those
- * only the count can tell.
+ * takes the label for blocks in use, and so it takes retired ones.
  */
 static uint32_t
 run_at(const struct swdev *d, swblk_t blk, uint32_t n)
@@ -75,11 +90,72 @@ run_at(const struct swdev *d, swblk_t blk, uint32_t n)
 	return at;
 }
 
-void
+/*
+ * One owner less.  True if the block is free now: it is not while others own
+ * it, nor when it failed.
+ */
+static bool
+last_owner(struct swdev *d, uint32_t at)
+{
+	uint16_t *more = &d->more[at];
+
+	KASSERT(*more != SWDEV_RETIRED, "%s: block %u is retired",
+	    blkdev_name(d->dev), at);
+	if (sharers(d, at) > 0) {
+		--*more;
+		d->extra--;
+		return false;
+	}
+	d->used--;
+	if (*more == 0)
+		return true;
+	*more = SWDEV_RETIRED;
+	d->bad++;
+	return false;
+}
+
+uint32_t
 swdev_free(struct swdev *d, swblk_t blk, uint32_t n)
 {
-	blist_free(d->bl, run_at(d, blk, n), n);
-	d->used -= n;
+	uint32_t at = run_at(d, blk, n), end = at + n, run, freed = 0;
+
+	for (; at < end; at += run + 1) {
+		for (run = 0; at + run < end && last_owner(d, at + run); run++)
+			continue;
+		if (run > 0)
+			blist_free(d->bl, at, run);
+		freed += run;
+	}
+	return freed;
+}
+
+static void
+assert_owned(const struct swdev *d, uint32_t at)
+{
+	KASSERT(!blist_isfree(d->bl, at) && d->more[at] != SWDEV_RETIRED,
+	    "%s: block %u has no owner", blkdev_name(d->dev), at);
+}
+
+bool
+swdev_share(struct swdev *d, swblk_t blk, uint32_t n)
+{
+	uint32_t at = run_at(d, blk, n), i;
+
+	for (i = at; i < at + n; i++) {
+		assert_owned(d, i);
+		if (sharers(d, i) == SWDEV_SHARERS)
+			return false;
+	}
+	for (i = at; i < at + n; i++)
+		d->more[i]++;
+	d->extra += n;
+	return true;
+}
+
+bool
+swdev_is_shared(const struct swdev *d, swblk_t blk)
+{
+	return sharers(d, run_at(d, blk, 1)) > 0;
 }
 
 /* To the list a bad block is one in use that nobody gives back. */
@@ -88,10 +164,29 @@ swdev_retire(struct swdev *d, swblk_t blk)
 {
 	uint32_t at = run_at(d, blk, 1);
 
-	KASSERT(!blist_isfree(d->bl, at), "%s: block %u retired while free",
-	    blkdev_name(d->dev), at);
-	d->used--;
-	d->bad++;
+	assert_owned(d, at);
+	d->more[at] |= SWDEV_FAILED;
+	(void)last_owner(d, at);
+}
+
+static void
+check_owners(const struct swdev *d)
+{
+	uint64_t extra = 0;
+	uint32_t bad = 0, i;
+
+	for (i = 0; i < d->blocks; i++) {
+		if (d->more[i] == 0)
+			continue;
+		KASSERT(i >= SWDEV_LABEL && !blist_isfree(d->bl, i),
+		    "(4) block %u has 0x%x and no owner", i, d->more[i]);
+		if (d->more[i] == SWDEV_RETIRED)
+			bad++;
+		else
+			extra += sharers(d, i);
+	}
+	KASSERT(extra == d->extra && bad == d->bad,
+	    "(4) %ju owners more, %u bad", extra, bad);
 }
 
 void
@@ -110,4 +205,5 @@ swdev_check(const struct swdev *d)
 	KASSERT((uint64_t)d->used + d->bad + nfree == d->blocks - SWDEV_LABEL,
 	    "(3) %u used, %u bad, %u free of %u", d->used, d->bad, nfree,
 	    d->blocks);
+	check_owners(d);
 }

@@ -12,6 +12,15 @@
 #include "swap/swspace.h"
 
 /*
+ * What is known of a block beside whether it is free: how many owners it has
+ * beyond the first, and SWDEV_FAILED if one of them retired it.  Without owners
+ * a retired block is SWDEV_RETIRED.
+ */
+#define SWDEV_FAILED  0x8000u
+#define SWDEV_RETIRED 0xffffu
+#define SWDEV_SHARERS 0x7ffeu /* at most, beyond the first */
+
+/*
  * The place and the size are constant from creation to the end; the rest is
  * under the pager's lock.
  *
@@ -22,6 +31,8 @@
  * (2) The list has as many blocks, and those of the label are not free.
  * (3) Every block outside the label is free, used or bad:
  *     used + bad + free = blocks - SWDEV_LABEL.
+ * (4) Only used blocks have owners; extra is the sum of those beyond the first.
+ *     As many blocks are bad as are SWDEV_RETIRED.
  *
  * A device that is *closing* (FreeBSD's SW_CLOSING) gives nothing out; what is
  * given back to it stays with it, and is there if it is opened again.
@@ -35,6 +46,8 @@ struct swdev {
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out and not given back */
 	uint32_t bad; /* retired: neither used nor free, for ever */
+	uint16_t *more; /* for each block; memory only where it was shared */
+	uint64_t extra; /* owners beyond the first of each block */
 };
 
 /* More than SWDEV_LABEL blocks.  NULL (dev still the caller's): no memory. */
@@ -44,8 +57,12 @@ struct blkdev *swdev_destroy(struct swdev *);
 
 /* A run of min to *n blocks and its length in *n; or SWBLK_NONE. */
 swblk_t swdev_alloc(struct swdev *, uint32_t min, uint32_t *n);
-void swdev_free(struct swdev *, swblk_t, uint32_t n);
-/* Takes a block in use out of use for ever. */
+/* Returns how many of them are free now: those that had no other owner. */
+uint32_t swdev_free(struct swdev *, swblk_t, uint32_t n);
+/* One more owner of each.  False, nothing changed: one has SWDEV_SHARERS. */
+bool swdev_share(struct swdev *, swblk_t, uint32_t n);
+bool swdev_is_shared(const struct swdev *, swblk_t);
+/* The block is not given out again when the last owner is gone. */
 void swdev_retire(struct swdev *, swblk_t);
 
 void swdev_check(const struct swdev *);

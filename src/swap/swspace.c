@@ -288,16 +288,30 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 	return SWBLK_NONE;
 }
 
+/*
+ * After an owner, or the last one, has left blocks of d: `freed` of them are
+ * free, and what failed meanwhile is bad, of which there were `bad`.
+ */
+static void
+swspace_left(
+    struct swspace *s, const struct swdev *d, uint32_t freed, uint32_t bad)
+{
+	bad = d->bad - bad;
+	s->bad += bad;
+	if (d->closing)
+		return;
+	s->avail += freed;
+	s->total -= bad;
+	swspace_sizecheck(s);
+}
+
 void
 swspace_free(struct swspace *s, swblk_t blk, uint32_t n)
 {
 	struct swdev *d = swdev_find(s, blk);
+	uint32_t bad = d->bad;
 
-	swdev_free(d, blk, n);
-	if (d->closing)
-		return;
-	s->avail += n;
-	swspace_sizecheck(s);
+	swspace_left(s, d, swdev_free(d, blk, n), bad);
 }
 
 /* It was not free before and is not now: avail stays. */
@@ -305,13 +319,22 @@ void
 swspace_retire(struct swspace *s, swblk_t blk)
 {
 	struct swdev *d = swdev_find(s, blk);
+	uint32_t bad = d->bad;
 
 	swdev_retire(d, blk);
-	s->bad++;
-	if (d->closing)
-		return;
-	s->total--;
-	swspace_sizecheck(s);
+	swspace_left(s, d, 0, bad);
+}
+
+bool
+swspace_share(struct swspace *s, swblk_t blk, uint32_t n)
+{
+	return swdev_share(swdev_find(s, blk), blk, n);
+}
+
+bool
+swspace_shared(const struct swspace *s, swblk_t blk)
+{
+	return swdev_is_shared(swdev_find(s, blk), blk);
 }
 
 /* ---- taking a device away ------------------------------------------------ */
@@ -374,6 +397,17 @@ swspace_used(const struct swspace *s)
 	for (i = 0; i < s->ndev; i++)
 		used += s->dev[i]->used;
 	return used;
+}
+
+uint64_t
+swspace_owned(const struct swspace *s)
+{
+	uint64_t owned = 0;
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++)
+		owned += s->dev[i]->used + s->dev[i]->extra;
+	return owned;
 }
 
 swblk_t

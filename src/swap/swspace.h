@@ -78,9 +78,23 @@ int swspace_on(struct swspace *, struct blkdev *, int prio);
  * is noted and logged once, or what is free is on devices that are gone.
  */
 swblk_t swspace_alloc(struct swspace *, uint32_t *n, uint32_t min);
+/* The caller owns them no more.  What has no other owner is free. */
 void swspace_free(struct swspace *, swblk_t, uint32_t n);
-/* Retires one allocated block: it is never given out again, nor freed. */
+/*
+ * The caller owns the block no more, and it is bad: it is never given out again,
+ * whoever frees it last.
+ */
 void swspace_retire(struct swspace *, swblk_t);
+
+/*
+ * swspace_share(s, blk, n): one more owner of each of n blocks in a row on one
+ * device, each with an owner already.  Each owner frees or retires the block
+ * once; nobody may write to a block that is shared.  False, nothing changed,
+ * when one of them has 32767 owners.
+ */
+bool swspace_share(struct swspace *, swblk_t, uint32_t n);
+/* Whether the block has more than one owner. */
+bool swspace_shared(const struct swspace *, swblk_t);
 
 /* The device of a block (which must be on one) and its place there. */
 struct blkdev *swspace_locate(const struct swspace *, swblk_t, devblk_t *);
@@ -98,6 +112,8 @@ uint64_t swspace_elsewhere(const struct swspace *, const struct swdev *);
 uint32_t swspace_used_on(const struct swdev *);
 /* The same over all devices, closing or not. */
 uint64_t swspace_used(const struct swspace *);
+/* Each block counted once for each of its owners. */
+uint64_t swspace_owned(const struct swspace *);
 /* Its place in the block space: *n blocks from the one returned on. */
 swblk_t swspace_place(const struct swdev *, uint32_t *n);
 

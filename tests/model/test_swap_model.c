@@ -51,6 +51,8 @@ struct twin_dev {
 	uint32_t first; /* in the block space, as seen */
 	uint32_t n;
 	char blk[BLOCKS];
+	uint8_t more[BLOCKS]; /* owners beyond the first */
+	bool failed[BLOCKS]; /* one of them retired it */
 };
 
 static struct {
@@ -193,6 +195,7 @@ op_alloc(struct swspace *s)
 		SAME((int)d->blk[b], (int)FREE, "state of an offered block");
 	KASSERT(got == n || b == d->n || d->blk[b] != FREE, "cut short");
 	memset(d->blk + at.v, USED, got);
+	memset(d->failed + at.v, false, got);
 	SAME(blk.v - at.v, d->first, "place in the block space");
 	twin_turn((unsigned)i);
 	twin_marks();
@@ -217,6 +220,30 @@ pick_used(uint32_t *blk, uint32_t *run)
 	return d;
 }
 
+/* One owner less. */
+static void
+twin_leave(struct twin_dev *d, uint32_t b)
+{
+	if (d->more[b] > 0)
+		d->more[b]--;
+	else
+		d->blk[b] = d->failed[b] ? BAD : FREE;
+}
+
+static void
+op_share(struct swspace *s)
+{
+	uint32_t b, n;
+	struct twin_dev *d = pick_used(&b, &n);
+
+	if (d == NULL)
+		return;
+	KASSERT(swspace_share(s, (swblk_t){d->first + b}, n), "%u owners",
+	    UINT8_MAX);
+	while (n-- > 0)
+		d->more[b++]++;
+}
+
 static void
 op_free(struct swspace *s)
 {
@@ -226,7 +253,8 @@ op_free(struct swspace *s)
 	if (d == NULL)
 		return;
 	swspace_free(s, (swblk_t){d->first + b}, n);
-	memset(d->blk + b, FREE, n);
+	while (n-- > 0)
+		twin_leave(d, b++);
 	twin_marks();
 }
 
@@ -239,7 +267,8 @@ op_retire(struct swspace *s)
 	if (d == NULL)
 		return;
 	swspace_retire(s, (swblk_t){d->first + b});
-	d->blk[b] = BAD;
+	d->failed[b] = true;
+	twin_leave(d, b);
 	twin_marks();
 }
 
@@ -294,6 +323,8 @@ op_on(struct swspace *s)
 	d->n = n;
 	memset(d->blk, FREE, n);
 	memset(d->blk, LABEL, SWDEV_LABEL);
+	memset(d->more, 0, sizeof(d->more));
+	memset(d->failed, false, sizeof(d->failed));
 	tw.full = tw.full_said = false;
 	tw.almost = twin_count(FREE) < twin_low();
 }
@@ -331,9 +362,11 @@ empty(struct swspace *s, struct twin_dev *d)
 	uint32_t b;
 
 	for (b = 0; b < d->n; b++)
-		if (d->blk[b] == USED) {
+		while (d->blk[b] == USED) {
+			SAME(swspace_shared(s, (swblk_t){d->first + b}),
+			    d->more[b] > 0, "shared");
 			swspace_free(s, (swblk_t){d->first + b}, 1);
-			d->blk[b] = FREE;
+			twin_leave(d, b);
 		}
 }
 
@@ -401,6 +434,7 @@ compare_space(struct swspace *s)
 {
 	struct swdev_info info;
 	uint32_t n, used, bad, b, all_used = 0, all_bad = 0;
+	uint64_t owned = 0;
 	unsigned i;
 
 	SAME(s->ndev, tw.ndev, "ndev");
@@ -415,6 +449,7 @@ compare_space(struct swspace *s)
 		used = bad = n = 0;
 		for (b = 0; b < d->n; b++, n++) {
 			used += d->blk[b] == USED;
+			owned += d->more[b];
 			bad += d->blk[b] == BAD;
 		}
 		swspace_info(s, i, &info);
@@ -429,6 +464,7 @@ compare_space(struct swspace *s)
 	}
 	SAME(s->bad, all_bad, "bad in all");
 	SAME(swspace_used(s), all_used, "used in all");
+	SAME(swspace_owned(s), all_used + owned, "owned in all");
 }
 
 static void
@@ -469,6 +505,8 @@ space_round(unsigned ops)
 			op_alloc(&s);
 		else if (tw.ndev > 0 && op > 98 && below(4) == 0)
 			op_retire(&s);
+		else if (tw.ndev > 0 && op > 90)
+			op_share(&s);
 		else if (tw.ndev > 0)
 			op_free(&s);
 		if (below(16) == 0)

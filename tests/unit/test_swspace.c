@@ -605,6 +605,129 @@ retired(void **state)
 	end(&s, blk, n);
 }
 
+/* Free when the last owner leaves, in whatever order and pieces. */
+static void
+owners(void **state)
+{
+	struct swdev_info info;
+	struct swspace s;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 20 + SWDEV_LABEL, 0);
+	blk = alloc(&s, 10);
+	assert_false(swspace_shared(&s, blk));
+	assert_true(swspace_share(&s, swblk_add(blk, 2), 4));
+	assert_true(swspace_share(&s, swblk_add(blk, 4), 4));
+	swspace_check(&s);
+	assert_int_equal(swspace_used(&s), 10);
+	assert_int_equal(swspace_owned(&s), 18);
+	assert_true(swspace_shared(&s, swblk_add(blk, 2)));
+	assert_false(swspace_shared(&s, swblk_add(blk, 8)));
+	swspace_free(&s, blk, 10);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 14);
+	swspace_free(&s, swblk_add(blk, 2), 4);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 16);
+	assert_true(swspace_shared(&s, swblk_add(blk, 4)) == false);
+	swspace_free(&s, swblk_add(blk, 4), 4);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 20);
+	swspace_info(&s, 0, &info);
+	assert_int_equal(info.used, 0);
+	swspace_destroy(&s);
+}
+
+/* What one owner found bad is bad when the last one leaves, not before. */
+static void
+owner_retires(void **state)
+{
+	struct swspace s;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 4 + SWDEV_LABEL, 0);
+	blk = alloc(&s, 4);
+	assert_true(swspace_share(&s, blk, 4));
+	swspace_retire(&s, swblk_add(blk, 1));
+	swspace_check(&s);
+	assert_int_equal(s.bad, 0);
+	assert_true(swspace_share(&s, swblk_add(blk, 1), 1));
+	swspace_free(&s, blk, 4);
+	swspace_check(&s);
+	assert_int_equal(s.bad, 0);
+	assert_int_equal(s.avail, 0);
+	swspace_free(&s, blk, 4);
+	swspace_check(&s);
+	assert_int_equal(s.bad, 1);
+	assert_int_equal(s.total, 3);
+	assert_int_equal(s.avail, 3);
+	swspace_destroy(&s);
+}
+
+/* Owners of a device that leaves keep it, and its room is nobody's. */
+static void
+owners_closing(void **state)
+{
+	struct swspace s;
+	struct swdev *dev;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 4 + SWDEV_LABEL, 0);
+	blk = alloc(&s, 4);
+	dev = swspace_find(&s, "fake");
+	assert_true(swspace_share(&s, blk, 4));
+	swspace_close(&s, dev);
+	swspace_free(&s, blk, 4);
+	swspace_check(&s);
+	assert_int_equal(swspace_used_on(dev), 4);
+	swspace_retire(&s, blk);
+	swspace_free(&s, swblk_add(blk, 1), 3);
+	swspace_check(&s);
+	assert_int_equal(swspace_used_on(dev), 0);
+	assert_int_equal(s.total + s.avail, 0);
+	assert_int_equal(s.bad, 1);
+	swspace_reopen(&s, dev);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 3);
+	swspace_destroy(&s);
+}
+
+static void
+owners_limit(void **state)
+{
+	struct swspace s;
+	unsigned i;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 4 + SWDEV_LABEL, 0);
+	blk = alloc(&s, 2);
+	for (i = 1; swspace_share(&s, swblk_add(blk, 1), 1); i++)
+		continue;
+	assert_int_equal(i, 32767);
+	assert_false(swspace_share(&s, blk, 2));
+	assert_false(swspace_shared(&s, blk));
+	swspace_check(&s);
+	swspace_retire(&s, swblk_add(blk, 1));
+	swspace_check(&s);
+	assert_true(swspace_share(&s, blk, 2));
+	swspace_check(&s);
+	swspace_free(&s, blk, 2);
+	while (i-- > 1)
+		swspace_free(&s, swblk_add(blk, 1), 1);
+	swspace_free(&s, blk, 1);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 3);
+	swspace_destroy(&s);
+}
+
 /* ---- programmers' errors ------------------------------------------------- */
 
 static void
@@ -654,6 +777,31 @@ free_none_used(void *arg)
 	swspace_free(arg, (swblk_t){3}, 1);
 }
 static void
+share_free(void *arg)
+{
+	swspace_share(arg, (swblk_t){4}, 2);
+}
+static void
+share_retired(void *arg)
+{
+	swspace_retire(arg, (swblk_t){3});
+	swspace_share(arg, (swblk_t){3}, 2);
+}
+static void
+free_retired(void *arg)
+{
+	swspace_retire(arg, (swblk_t){3});
+	swspace_free(arg, (swblk_t){3}, 1);
+}
+static void
+leave_thrice(void *arg)
+{
+	swspace_share(arg, (swblk_t){3}, 1);
+	swspace_free(arg, (swblk_t){3}, 1);
+	swspace_free(arg, (swblk_t){3}, 1);
+	swspace_free(arg, (swblk_t){3}, 1);
+}
+static void
 alloc_zero(void *arg)
 {
 	uint32_t n = 1;
@@ -682,8 +830,9 @@ static void
 errors(void **state)
 {
 	void (*wrong[])(void *) = {free_label, free_none, free_gap, locate_gap,
-	    free_over_end, free_twice, retire_free, free_none_used, alloc_zero,
-	    alloc_min, destroy};
+	    free_over_end, free_twice, retire_free, free_none_used, share_free,
+	    share_retired, free_retired, leave_thrice, alloc_zero, alloc_min,
+	    destroy};
 	struct swspace s;
 	unsigned i;
 
@@ -792,6 +941,10 @@ main(void)
 	    TEST(one_block),
 	    TEST(marks_fall),
 	    TEST(retired),
+	    TEST(owners),
+	    TEST(owner_retires),
+	    TEST(owners_closing),
+	    TEST(owners_limit),
 	    TEST(errors),
 	    TEST(away),
 	    TEST(damage),
