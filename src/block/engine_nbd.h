@@ -26,7 +26,7 @@ struct nbd_process {
  */
 int nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *,
     char *err, size_t errlen);
-/* Lets go of it: it ends by itself. */
+/* Lets go of it, and waits for its end, but no longer than 2 s. */
 void nbd_process_end(struct nbd_process *);
 
 /* Writes the sentence and returns -error. */

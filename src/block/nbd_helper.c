@@ -48,6 +48,8 @@
 #define STACK  (64 * 1024)
 /* So much later than promised, the first word does not come any more. */
 #define HELLO_GRACE 30
+/* So long it may take to end; its transfers are not waited for. */
+#define END_MS      2000
 #define PATH_BYTES  4096
 #define ABOVE_FIXED 16 /* out of the way of the numbers of nbd_wire.h */
 
@@ -328,9 +330,15 @@ nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *np,
 	return error;
 }
 
+/* Until the process has ended, the export is in use. */
 void
 nbd_process_end(struct nbd_process *np)
 {
+	struct pollfd pfd = {.fd = np->sock}; /* wakes up for its end only */
+
+	(void)shutdown(np->sock, SHUT_WR);
+	while (poll(&pfd, 1, END_MS) < 0 && errno == EINTR)
+		continue;
 	close(np->sock);
 	mem_unmap(np->mem, NBDW_MEM_BYTES);
 }
