@@ -4,24 +4,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/sort.h"
+#include "daemon/batch.h"
 #include "daemon/pageout.h"
-
-/* Pages worked on at once: what one write can take. */
-struct batch {
-	uint32_t n;
-	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
-	uint32_t frame[CLUSTER_MAX]; /* deactivate: where each goes */
-	struct iovec run[CLUSTER_MAX]; /* of frames */
-	uint8_t fate[CLUSTER_MAX];
-	uint64_t tag[CLUSTER_MAX];
-	bool has_block[CLUSTER_MAX];
-	uint32_t loose[CLUSTER_MAX];
-	uintptr_t stuck[CLUSTER_MAX]; /* shared after a fork, perhaps */
-};
-
-/* What becomes of a page of a batch. */
-enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };
 
 int
 pageout_init(struct pageout *po, struct pager *pg, struct blkq *q)
@@ -50,144 +34,6 @@ pageout_destroy(struct pageout *po)
 }
 
 /* ---- deactivate: out of the program -------------------------------------- */
-
-static void
-batch_add(struct pageout *po, struct page *p)
-{
-	struct batch *b = po->batch;
-
-	if (p->queue != PQ_NONE)
-		page_dequeue(&po->pg->pages, p);
-	pager_busy(po->pg, p);
-	b->order[b->n++] = (struct keyed){
-	    (uint64_t)p->object << 32 | p->pindex, page_no(&po->pg->pages, p)};
-}
-
-static struct page *
-batch_page(const struct pageout *po, uint32_t i)
-{
-	return page_of(&po->pg->pages, po->batch->order[i].value);
-}
-
-/* Frames for the batch, as few runs as there are.  Lock held. */
-static uint32_t
-batch_frames(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	uint32_t got = 0;
-
-	while (got < b->n) {
-		uint32_t n = b->n - got;
-		uint32_t frame = frames_alloc_out(&po->pg->frames, &n);
-
-		if (frame == FRAME_NONE)
-			break;
-		for (uint32_t i = 0; i < n; i++)
-			b->frame[got++] = frame + i;
-	}
-	return got;
-}
-
-/* How many from i on are adjacent in the program and in their frames. */
-static uint32_t
-batch_run(const struct batch *b, uint32_t i)
-{
-	uint32_t n = 1;
-
-	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
-	       b->frame[i + n] == b->frame[i] + n)
-		n++;
-	return n;
-}
-
-/* The lock is not held: the pages are busy. */
-static void
-batch_remove(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-
-	for (uint32_t i = 0; i < b->n;) {
-		struct page *p = batch_page(po, i);
-		uint32_t run = batch_run(b, i), done;
-		int error = 0;
-
-		done = pmap_remove(pg->pmap, pager_va(pg, p),
-		    frame_addr(&pg->frames, b->frame[i]), run, &error);
-		for (uint32_t k = 0; k < done; k++)
-			b->fate[i++] = MOVED;
-		if (done == run)
-			continue;
-		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
-		if (error == -EBUSY)
-			b->stuck[i] = pager_va(pg, batch_page(po, i));
-		i++;
-	}
-}
-
-/*
- * Lock held.  A page that was not there was dropped by the program with a raw
- * system call: it reads as zeros now, and so must what we remember of it.
- */
-static void
-batch_removed(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct page *p = batch_page(po, i);
-
-		if (b->fate[i] == MOVED) {
-			p->state = PS_INACTIVE;
-			p->frame = b->frame[i];
-			pager_unbusy(pg, p);
-			page_enqueue(&pg->pages, p, PQ_INACTIVE);
-			continue;
-		}
-		frames_free(&pg->frames, b->frame[i], 1);
-		if (b->fate[i] == VANISHED) {
-			pager_unswapped(pg, pager_object(pg, p), p->pindex);
-			(void)pager_page_gone(pg, p, SLOT_NONE);
-			continue;
-		}
-		pager_unbusy(pg, p);
-		page_enqueue(&pg->pages, p, PQ_ACTIVE);
-	}
-}
-
-/* Lock held, and released meanwhile.  Returns how many pages left. */
-static uint32_t
-batch_deactivate(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-	uint32_t got, gone = 0;
-
-	sort_keyed(b->order, b->n);
-	got = batch_frames(po);
-	while (b->n > got) {
-		struct page *p = batch_page(po, --b->n);
-
-		pager_unbusy(pg, p);
-		page_enqueue(&pg->pages, p, PQ_ACTIVE);
-	}
-	for (uint32_t i = 0; i < b->n; i++)
-		b->stuck[i] = 0;
-	mtx_unlock(&pg->lock);
-	batch_remove(po);
-	mtx_lock(&pg->lock);
-	batch_removed(po);
-	mtx_unlock(&pg->lock);
-	for (uint32_t i = 0; i < b->n; i++) {
-		if (b->stuck[i] != 0)
-			pmap_unshare(pg->pmap, b->stuck[i], 1);
-		/* What was unshared can go at the next try: progress too. */
-		gone += b->fate[i] != STAYS || b->stuck[i] != 0;
-	}
-	mtx_lock(&pg->lock);
-	return gone;
-}
 
 /*
  * Which queue's oldest pages leave: see STREAM_TURNS.  The last pages of
@@ -233,77 +79,6 @@ deactivate(struct pageout *po, uint32_t want)
 
 /* ---- clean: what need not be written ------------------------------------- */
 
-/* Fetches the contents of all pages.  The lock is not held. */
-static void
-batch_look(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	uint32_t n = 0;
-
-	for (uint32_t i = 0, k; i < b->n; i += k) {
-		for (k = 1; i + k < b->n && b->frame[i + k] == b->frame[i] + k;)
-			k++;
-		b->run[n++] = (struct iovec){
-		    frame_addr(&po->pg->frames, b->frame[i]), ptoa(k)};
-	}
-	pmap_look(po->pg->pmap, b->run, n, po->copy);
-}
-
-/* The lock is not held.  Compares contents with what swap space has. */
-static void
-batch_classify(struct pageout *po)
-{
-	struct batch *b = po->batch;
-
-	batch_look(po);
-	for (uint32_t i = 0; i < b->n; i++) {
-		const void *data = po->copy + ptoa(i);
-
-		if (pager_page_is_zero(data))
-			b->fate[i] = ZERO;
-		else if (b->has_block[i] && pager_tag(data) == b->tag[i])
-			b->fate[i] = CLEAN;
-		else
-			b->fate[i] = DIRTY;
-	}
-}
-
-/* Lock held.  Returns how many pages are gone. */
-static uint32_t
-batch_classified(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-	uint32_t gone = 0;
-
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct page *p = batch_page(po, i);
-		struct object *o = pager_object(pg, p);
-		uint32_t slot = SLOT_NONE;
-
-		if (p->flags & PG_WANTED || b->fate[i] == DIRTY) {
-			/* Wanted: it stays where a soft fault finds it. */
-			bool wanted = (p->flags & PG_WANTED) != 0;
-
-			pager_unbusy(pg, p);
-			page_enqueue(
-			    &pg->pages, p, wanted ? PQ_INACTIVE : PQ_LAUNDRY);
-			continue;
-		}
-		if (b->fate[i] == CLEAN) {
-			pg->ctr.clean_drops++;
-		} else {
-			pg->ctr.zero_drops++;
-			if (!o->reserved)
-				pager_unswapped(pg, o, p->pindex);
-			else if (swblk_valid(swmap_get(&o->swmap, p->pindex)))
-				slot = SLOT_RESERVED;
-		}
-		b->loose[gone++] = pager_page_gone(pg, p, slot);
-	}
-	return gone;
-}
-
 /* Lock held, and released meanwhile.  Returns how many pages are gone. */
 static uint32_t
 clean(struct pageout *po, uint32_t want)
@@ -311,7 +86,6 @@ clean(struct pageout *po, uint32_t want)
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
 	struct page *p;
-	uint32_t gone;
 
 	b->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
@@ -326,14 +100,7 @@ clean(struct pageout *po, uint32_t want)
 			b->tag[i] = object_tag(&pg->objects, o, p->pindex);
 		batch_add(po, p);
 	}
-	if (b->n == 0)
-		return 0;
-	mtx_unlock(&pg->lock);
-	batch_classify(po);
-	mtx_lock(&pg->lock);
-	gone = batch_classified(po);
-	pager_discard(pg, b->loose, gone);
-	return gone;
+	return b->n == 0 ? 0 : batch_clean(po);
 }
 
 /* ---- launder: write ------------------------------------------------------ */
@@ -511,38 +278,4 @@ pageout_step(struct pageout *po)
 		any = true;
 	mtx_unlock(&pg->lock);
 	return any;
-}
-
-pindex_t
-pageout_range(
-    struct pageout *po, struct object *o, pindex_t first, pindex_t end)
-{
-	struct pager *pg = po->pg;
-	pindex_t i = first;
-
-	if (po->first_out != NULL)
-		po->first_out(po->first_out_arg);
-	po->first_out = NULL;
-	mtx_lock(&pg->lock);
-	po->batch->n = 0;
-	for (; po->batch->n < CLUSTER_MAX; i++) {
-		uint32_t slot;
-		struct page *p;
-
-		if (!object_next(&pg->objects, o, i, end, &i)) {
-			i = end;
-			break;
-		}
-		slot = object_slot(&pg->objects, o, i);
-		if (!slot_is_page(slot))
-			continue;
-		p = page_of(&pg->pages, slot);
-		if (p->state == PS_ACTIVE && p->queue != PQ_NONE &&
-		    (p->flags & PG_WRITING) == 0)
-			batch_add(po, p);
-	}
-	if (po->batch->n > 0)
-		(void)batch_deactivate(po);
-	mtx_unlock(&pg->lock);
-	return i;
 }

@@ -51,7 +51,7 @@ struct pageout {
 	uint32_t writing; /* pages in writes in flight */
 	uint32_t turn; /* batches deactivated while a stream left pages */
 	bool working; /* between the water marks */
-	bool force; /* see pageout_range */
+	bool force; /* see pageout_piece */
 	/* Called once, without the lock, before the first page leaves. */
 	void (*first_out)(void *arg);
 	void *first_out_arg;
@@ -72,12 +72,18 @@ void pageout_destroy(struct pageout *);
 bool pageout_step(struct pageout *);
 
 /*
- * Takes pages of [first, end) that are mapped and not wired out of the
- * program, one batch, as if they were the oldest.  Returns where to go on.
- * With `force` set, pageout_step then works until nothing is left on the
- * inactive and laundry queues, or nothing more can be done.  Lock not held.
+ * Takes what is mapped and not wired of [start, end), a range of addresses, out
+ * of the program, and writes it; returns when all that can be done is done.  The
+ * map must not change meanwhile.  It sleeps for transfers.  Lock not held.
  */
-pindex_t pageout_range(
+void pageout_range(struct pageout *, uintptr_t start, uintptr_t end);
+/*
+ * One batch of it: pages of [first, end) leave as if they were the oldest.
+ * Returns where to go on.  With `force` set, pageout_step then works until
+ * nothing is left on the inactive and laundry queues, or nothing more can be
+ * done.  Lock not held.
+ */
+pindex_t pageout_piece(
     struct pageout *, struct object *, pindex_t first, pindex_t end);
 
 #endif

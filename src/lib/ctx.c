@@ -243,71 +243,6 @@ ctx_handler_main(void *arg)
 	return NULL;
 }
 
-/*
- * Before a range is taken out: a fault whose thread runs on already may still
- * have its page in hand, and what was read ahead is in memory, but not mapped.
- */
-static void
-make_ready(struct pager *pg, struct object *o, pindex_t i, pindex_t end)
-{
-	while (object_next(&pg->objects, o, i, end, &i)) {
-		uint32_t slot = object_slot(&pg->objects, o, i);
-		struct page *p =
-		    slot_is_page(slot) ? page_of(&pg->pages, slot) : NULL;
-
-		if (p != NULL && (p->flags & PG_BUSY)) {
-			pager_sleep(pg);
-			continue; /* it may be gone */
-		}
-		if (p != NULL && p->queue == PQ_AHEAD)
-			pager_ahead_gone(pg, p);
-		i++;
-	}
-}
-
-/* The next piece, from va on, of the range to take out.  Lock held. */
-static struct object *
-next_piece(struct uswap *u, uintptr_t va, pindex_t *i, pindex_t *end)
-{
-	struct map_entry *e = map_first(&u->pager.map, va);
-	struct object *o;
-
-	if (e == NULL || e->start >= u->range_end)
-		return NULL;
-	o = e->object;
-	*i = (pindex_t)atop(US_MAX(va, e->start) - o->base);
-	*end = (pindex_t)atop(US_MIN(u->range_end, e->end) - o->base);
-	return *i < *end ? o : NULL;
-}
-
-/* Takes a whole range out: see uswap_pageout. */
-static void
-page_out_range(struct uswap *u)
-{
-	struct pageout *po = &u->pageout;
-	struct pager *pg = &u->pager;
-	uintptr_t va = u->range_start;
-	struct object *o;
-	pindex_t i, end;
-
-	mtx_lock(&pg->lock);
-	for (; (o = next_piece(u, va, &i, &end)) != NULL;
-	     va = object_va(o, end))
-		make_ready(pg, o, i, end);
-	va = u->range_start;
-	while ((o = next_piece(u, va, &i, &end)) != NULL) {
-		mtx_unlock(&pg->lock);
-		i = pageout_range(po, o, i, end);
-		va = object_va(o, i);
-		po->force = true;
-		while (pageout_step(po) || blkq_inflight(po->q) > 0)
-			blkq_wait(po->q, 1);
-		po->force = false;
-		mtx_lock(&pg->lock);
-	}
-	mtx_unlock(&pg->lock);
-}
-
 void *
 ctx_pageout_main(void *arg)
 {
@@ -327,9 +262,7 @@ ctx_pageout_main(void *arg)
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->want_range)) {
-			page_out_range(u);
-			/* What was being written stayed; it is written now. */
-			page_out_range(u);
+			pageout_range(po, u->range_start, u->range_end);
 			mtx_lock(&u->range_lock);
 			atomic_store(&u->want_range, false);
 			cv_broadcast(&u->range_cv);

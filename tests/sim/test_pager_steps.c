@@ -143,7 +143,7 @@ static void
 page_out(struct object *o, pindex_t i, pindex_t end)
 {
 	while (i < end) {
-		i = pageout_range(&s.pageout, o, i, end);
+		i = pageout_piece(&s.pageout, o, i, end);
 		work(true);
 	}
 	sim_check(&s);
@@ -278,7 +278,7 @@ test_reallocated(void **state)
 	old = block(o, 5);
 	puts_byte(5, 'b');
 	assert_int_equal(block(o, 5), old);
-	(void)pageout_range(&s.pageout, o, 5, 6);
+	(void)pageout_piece(&s.pageout, o, 5, 6);
 	work(false);
 	assert_int_equal(blkq_inflight(s.pageout.q), 1);
 	assert_int_equal(block(o, 5), old); /* still the only good copy there */

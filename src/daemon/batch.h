@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * batch: the pages that page-out works on together.  pageout.c and
+ * pageout_range.c fill it; nobody else includes this.
+ *
+ * Context: the page-out thread, with the lock held.
+ */
+#ifndef USWAP_BATCH_H
+#define USWAP_BATCH_H
+
+#include "base/sort.h"
+#include "daemon/pageout.h"
+
+/* As many as one write can take. */
+struct batch {
+	uint32_t n;
+	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
+	uint32_t frame[CLUSTER_MAX]; /* deactivate: where each goes */
+	struct iovec run[CLUSTER_MAX]; /* of frames */
+	uint8_t fate[CLUSTER_MAX];
+	uint64_t tag[CLUSTER_MAX];
+	bool has_block[CLUSTER_MAX];
+	uint32_t loose[CLUSTER_MAX];
+	uintptr_t stuck[CLUSTER_MAX]; /* shared after a fork, perhaps */
+};
+
+/* Takes a page off its queue and makes it busy. */
+void batch_add(struct pageout *, struct page *);
+/*
+ * Takes pages of the batch, which are active, out of the program; some may have
+ * to stay.  Returns with how many there was progress.  The lock is released
+ * meanwhile.
+ */
+uint32_t batch_deactivate(struct pageout *);
+/*
+ * Looks at the pages of the batch, which are inactive, and whose frame, has_block
+ * and tag are set: what is all zeros, or the same as its block, is gone, the rest
+ * goes to the laundry.  Returns how many are gone.  The lock is released meanwhile.
+ */
+uint32_t batch_clean(struct pageout *);
+
+#endif
