@@ -136,9 +136,6 @@ batch_deactivate(struct pageout *po)
 		b->stuck[i] = 0;
 	mtx_unlock(&pg->lock);
 	batch_remove(po);
-	mtx_lock(&pg->lock);
-	batch_removed(po);
-	mtx_unlock(&pg->lock);
 	for (uint32_t i = 0; i < b->n; i++) {
 		if (b->stuck[i] != 0)
 			pmap_unshare(pg->pmap, b->stuck[i], 1);
@@ -146,6 +143,7 @@ batch_deactivate(struct pageout *po)
 		gone += b->fate[i] != STAYS || b->stuck[i] != 0;
 	}
 	mtx_lock(&pg->lock);
+	batch_removed(po);
 	return gone;
 }
 

@@ -189,6 +189,21 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	return ANSWERED;
 }
 
+/*
+ * The page-out thread's own, on a page that is busy for it: the program has
+ * dropped it behind our back, and it reads as zeros.  Releases the lock.
+ */
+static enum answer
+fault_own(struct pager *pg, const struct pmap_fault *f)
+{
+	mtx_unlock(&pg->lock);
+	if (!f->protect)
+		(void)pmap_zero(pg->pmap, f->va, 1, true);
+	(void)pmap_unprotect(pg->pmap, f->va, 1);
+	mtx_lock(&pg->lock);
+	return ANSWERED;
+}
+
 /* Releases the lock. */
 static enum answer
 fault_page(struct handler *h, struct object *o, struct page *p,
@@ -197,6 +212,8 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	struct pager *pg = h->pg;
 
 	if (p->flags & PG_BUSY) {
+		if (f->tid != 0 && f->tid == pg->pageout_tid)
+			return fault_own(pg, f);
 		pg->ctr.v_intrans++;
 		p->flags |= PG_WANTED;
 		return ANSWERED;

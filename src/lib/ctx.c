@@ -256,6 +256,7 @@ ctx_pageout_main(void *arg)
 	error = blkq_create_uring(PAGEOUT_IO, -1, &q);
 	if (error == 0)
 		error = pageout_init(po, &u->pager, q);
+	u->pager.pageout_tid = gettid();
 	po->first_out = on_first_out;
 	po->first_out_arg = u;
 	po->when_full = (enum when_full)u->opt.when_full;

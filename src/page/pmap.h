@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <sys/uio.h>
 
 #include "base/base.h"
@@ -30,6 +31,7 @@ struct pmap_fault {
 	uintptr_t va; /* page-aligned */
 	bool write; /* the access was a write */
 	bool protect; /* the page is there, but write-protected */
+	pid_t tid; /* whose access it was; 0 if that is not known */
 };
 
 /* Faults taken at once. */
@@ -142,7 +144,7 @@ pmap_wake(struct pmap *pm, uintptr_t va, uint32_t n)
  * afterwards they are missing, and the frames hold what the last write left.
  * No write is lost and none can happen to a page once it is out.  Returns how
  * many of the n went, from the first on; if fewer, *ret_err says why the next
- * one stayed, untouched: -EBUSY it is shared or pinned (see unshare), -ENOENT
+ * one stayed, untouched: -EBUSY it is pinned, or was shared (see unshare), -ENOENT
  * it is not there, -EACCES its protection forbids it.
  */
 static inline uint32_t
@@ -206,8 +208,10 @@ pmap_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 }
 
 /*
- * Ends the sharing of pages that remove found -EBUSY after a fork, if it can.
- * It may fault on managed memory: no lock held and no page busy.
+ * Makes pages movable that remove found -EBUSY although they are the process's
+ * alone, for they were shared until the others ended; changes no contents.  If
+ * the program drops one just now it faults on managed memory: no lock held, and
+ * the fault of this thread must be answered although the page is busy.
  */
 static inline void
 pmap_unshare(struct pmap *pm, uintptr_t va, uint32_t n)

@@ -5,7 +5,7 @@
  * The one thing to fear here is a fault of our own on managed or frame
  * memory: the thread that should answer it waits for the answer.  Frames are
  * filled by ioctls alone.  The program's pages are read in one place,
- * remove_run (uffd_pages.c), which looks first whether they are there.
+ * copy_out (uffd_out.c), which looks first whether they are there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -137,7 +137,7 @@ uffd_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 	return atop((found == 0 ? scan.walk_end : first.start) - va);
 }
 
-/* A write fault of our own on each page ends the sharing. */
+/* A write fault of our own on each page makes the kernel see who is left. */
 static void
 uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
 {
@@ -169,6 +169,7 @@ uffd_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
 		f[got].protect = (flags & UFFD_PAGEFAULT_FLAG_WP) != 0;
 		f[got].write =
 		    f[got].protect || (flags & UFFD_PAGEFAULT_FLAG_WRITE) != 0;
+		f[got].tid = (pid_t)m[i].arg.pagefault.feat.ptid;
 		got++;
 	}
 	return got;

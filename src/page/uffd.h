@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * uffd: what the three files of the userfaultfd pmap share.  Private to them:
- * uffd_open.c opens the descriptor, uffd_pages.c carries pages in and out,
- * pmap_uffd.c does the rest.
+ * uffd: what the files of the userfaultfd pmap share.  Private to them:
+ * uffd_open.c opens the descriptor, uffd_pages.c brings pages in, uffd_out.c takes
+ * them out, pmap_uffd.c does the rest.
  */
 #ifndef USWAP_UFFD_H
 #define USWAP_UFFD_H
@@ -68,13 +68,25 @@ struct uffdpmap {
  */
 #define UFFD_TRIES 100
 
+/* One ioctl on n pages from va: how many it did (> 0), or -errno. */
+typedef int uffd_try_t(
+    struct uffdpmap *, uintptr_t va, const char *src, uint32_t n);
+uffd_try_t uffd_try_protect, uffd_try_unprotect;
+int uffd_copy_mode(struct uffdpmap *, uintptr_t va, const char *src, uint32_t n,
+    uint64_t mode);
+/* From what an ioctl returned, and left in its result field, in bytes. */
+int uffd_result(int ret, int64_t done);
+/* Does all of a range that can be done; why a part was not. */
+int uffd_sweep(
+    struct uffdpmap *, uffd_try_t *, uintptr_t va, const char *src, uint32_t n);
+
 struct uffdpmap *uffdpmap(struct pmap *);
 /* All the ways in which the kernel says that a range is not ours any more. */
 int uffd_gone(int error);
 /* Not the C library's: that may be the preloaded one, which asks us. */
 int uffd_madvise(uintptr_t va, uint64_t n, int advice);
 
-/* The members of pmap_ops that uffd_pages.c implements. */
+/* The members of pmap_ops that uffd_pages.c and uffd_out.c implement. */
 int uffd_enter(struct pmap *, uintptr_t va, const void *src, uint32_t n);
 int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);

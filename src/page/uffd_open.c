@@ -103,7 +103,8 @@ say(int error, char *err, size_t errlen)
 int
 uffd_open(uint64_t *ret_features, char *err, size_t errlen)
 {
-	const uint64_t must = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+	const uint64_t must =
+	    UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID;
 	const uint64_t may = UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON;
 	uint64_t has = 0, want;
 	int fd, error;

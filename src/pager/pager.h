@@ -94,6 +94,11 @@ struct pager {
 	bool said_tables; /* (L) that objects have no room for more leaves */
 	struct pager_counters ctr; /* (L) */
 
+	/*
+	 * (A) The page-out thread's, 0 in simulation: its own faults, in
+	 * pmap_unshare, are on pages that it has made busy.
+	 */
+	pid_t pageout_tid;
 	/* (A) How others hear of events; called with the lock held. */
 	void (*need_pageout)(void *arg); /* free pages fell below free_low */
 	void (*have_memory)(void *arg); /* a waiting fault may go on */

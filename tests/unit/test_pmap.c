@@ -628,40 +628,82 @@ child_of(char *p, int fd[2])
 	return pid;
 }
 
+static void
+end_child(pid_t pid, int fd)
+{
+	int status;
+
+	close(fd);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /*
- * Shared with a child, a page cannot be moved, but after unshare; a copy of it
- * does not mind.  The child keeps what it had.
+ * What is shared with a child leaves as it is, and the child keeps what it had.
+ * Without the pagemap nobody knows that it is shared, and it takes unshare.
  */
 static void
-test_fork(void **state)
+test_shared(void **state)
 {
 	char *p = full(8);
-	int status, fd[2];
-	pid_t pid;
+	int fd[2];
+	pid_t pid = child_of(p, fd);
 
 	(void)state;
-	pid = child_of(p, fd);
+	if (moves() && !sees())
+		pmap_unshare(pm, at(p, 0), 8);
+	takes_out(p, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_true(holds(frame(i), i, 1));
+	discard(frame(0), 8);
+	assert_true(no_fault());
+	end_child(pid, fd[1]);
+	region_end(p, PAGES);
+}
+
+/* A part of the pages shared, the others written to since. */
+static void
+test_shared_some(void **state)
+{
+	char *p = full(8);
+	int fd[2];
+	pid_t pid = child_of(p, fd);
+
+	(void)state;
+	for (uint32_t i = 0; i < 8; i += i == 2 ? 3 : 1)
+		*(volatile char *)(p + ptoa(i)) = p[ptoa(i)];
+	if (moves() && !sees())
+		pmap_unshare(pm, at(p, 0), 8);
+	takes_out(p, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_true(holds(frame(i), i, 1));
+	discard(frame(0), 8);
+	assert_true(no_fault());
+	end_child(pid, fd[1]);
+	region_end(p, PAGES);
+}
+
+/* Alone again, the kernel does not know it so far. */
+static void
+test_was_shared(void **state)
+{
+	char *p = full(8);
+	int fd[2];
+	pid_t pid = child_of(p, fd);
+
+	(void)state;
+	end_child(pid, fd[1]);
 	if (moves()) {
 		stops(p, 8, 0, -EBUSY);
 		pmap_unshare(pm, at(p, 0), 3);
 		stops(p, 8, 3, -EBUSY);
-		for (uint32_t i = 0; i < 3; i++)
-			assert_true(holds(frame(i), i, 1));
 		discard(frame(0), 3);
 		pmap_unshare(pm, at(p, 3), 5);
 		takes_out(p + ptoa(3), 5);
 		assert_true(holds(frame(4), 7, 1));
 		discard(frame(0), 5);
-	} else {
-		pmap_unshare(pm, at(p, 0), 4);
-		takes_out(p, 8);
-		assert_true(holds(frame(7), 7, 1));
-		discard(frame(0), 8);
 	}
 	assert_true(no_fault());
-	close(fd[1]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
 	region_end(p, PAGES);
 }
 
@@ -686,7 +728,9 @@ main(void)
 	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_mprotect),
-	    cmocka_unit_test(test_fork),
+	    cmocka_unit_test(test_shared),
+	    cmocka_unit_test(test_shared_some),
+	    cmocka_unit_test(test_was_shared),
 	};
 	int failed = 0;
 

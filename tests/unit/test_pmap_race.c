@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,7 +25,7 @@
 
 #define PAGES   64
 #define WRITERS 3
-#define SECONDS 1.5
+#define SECONDS 1.0
 
 /* Page i goes out into frame i, and nowhere else. */
 static struct {
@@ -32,6 +33,9 @@ static struct {
 	bool out[PAGES];
 	char *left; /* what a page held when it went */
 	uint64_t removed, brought, busy;
+	pid_t child; /* shares what is there, for a moment; 0 none */
+	bool forks; /* there is to be one, time and again */
+	uint64_t children;
 	_Atomic int running; /* threads of the program */
 	_Atomic bool stop;
 } w;
@@ -89,12 +93,29 @@ take_out(struct rng *r)
 	    pm, (uintptr_t)w.mem + ptoa(first), frame(first), n, &error);
 	if (out < n)
 		assert_int_equal(error, -EBUSY);
+	if (out < n && w.forks)
+		pmap_unshare(pm, (uintptr_t)w.mem + ptoa(first + out), 1);
 	w.busy += out < n;
 	w.removed += out;
 	for (uint32_t i = first; i < first + out; i++) {
 		memcpy(w.left + ptoa(i), frame(i), PAGE_SIZE);
 		w.out[i] = true;
 	}
+}
+
+/* A child that lives for some milliseconds. */
+static void
+share(void)
+{
+	if (w.child != 0 && waitpid(w.child, NULL, WNOHANG) != w.child)
+		return;
+	w.child = fork();
+	assert_true(w.child >= 0);
+	if (w.child == 0) {
+		usleep(3000);
+		_exit(0);
+	}
+	w.children++;
 }
 
 /* Until the program's threads have ended; then everything is back. */
@@ -110,15 +131,22 @@ page_until_the_end(void)
 			atomic_store(&w.stop, true);
 		else
 			take_out(&r);
+		if (w.forks)
+			share();
 	}
+	if (w.child != 0)
+		assert_int_equal(waitpid(w.child, NULL, 0), w.child);
+	w.child = 0;
 	for (uint32_t i = 0; i < PAGES; i++)
 		if (w.out[i])
 			bring(i);
 }
 
 static void
-begin(int threads)
+begin(int threads, bool forks)
 {
+	w.forks = forks;
+	w.children = 0;
 	w.mem = region(PAGES);
 	assert_int_equal(pmap_zero(pm, (uintptr_t)w.mem, PAGES, true), 0);
 	w.left = aligned_alloc(PAGE_SIZE, ptoa(PAGES));
@@ -130,9 +158,10 @@ begin(int threads)
 static void
 finish(void)
 {
-	printf("%llu pages out, %llu back, %llu times busy\n",
+	printf("%llu pages out, %llu back, %llu times busy, %llu children\n",
 	    (unsigned long long)w.removed, (unsigned long long)w.brought,
-	    (unsigned long long)w.busy);
+	    (unsigned long long)w.busy, (unsigned long long)w.children);
+	assert_true(!w.forks || w.children > 20);
 	assert_int_equal(w.removed, w.brought);
 	region_end(w.mem, PAGES);
 	free(w.left);
@@ -168,13 +197,12 @@ writer_main(void *arg)
 }
 
 static void
-test_writers(void **state)
+writers(bool forks)
 {
 	static struct writer t[WRITERS];
 	uint64_t total = 0;
 
-	(void)state;
-	begin(WRITERS);
+	begin(WRITERS, forks);
 	memset(t, 0, sizeof(t));
 	for (unsigned i = 0; i < WRITERS; i++) {
 		t[i].index = i;
@@ -194,6 +222,20 @@ test_writers(void **state)
 	printf("%llu writes\n", (unsigned long long)total);
 	assert_true(w.removed > 100 && total > 1000);
 	finish();
+}
+
+static void
+test_writers(void **state)
+{
+	(void)state;
+	writers(false);
+}
+
+static void
+test_writers_forked(void **state)
+{
+	(void)state;
+	writers(true);
 }
 
 /* ---- a device that writes ------------------------------------------------ */
@@ -254,17 +296,16 @@ versions_file(void)
  * MOVE that cannot be had; README.md says so.
  */
 static void
-test_direct_io(void **state)
+direct_io(bool forks)
 {
 	struct device_reader t = {0};
 
-	(void)state;
 	if (!moves())
 		skip();
 	t.fd = versions_file();
 	if (t.fd < 0)
 		skip();
-	begin(1);
+	begin(1, forks);
 	pthread_create(&t.thread, NULL, device_main, &t);
 	page_until_the_end();
 	pthread_join(t.thread, NULL);
@@ -275,12 +316,29 @@ test_direct_io(void **state)
 	finish();
 }
 
+static void
+test_direct_io(void **state)
+{
+	(void)state;
+	direct_io(false);
+}
+
+/* The same with pages that are shared by the time, or have been. */
+static void
+test_direct_io_forked(void **state)
+{
+	(void)state;
+	direct_io(true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_writers),
 	    cmocka_unit_test(test_direct_io),
+	    cmocka_unit_test(test_writers_forked),
+	    cmocka_unit_test(test_direct_io_forked),
 	};
 	int failed = 0;
 

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * uffd_out: pages out of the program, and what is there.
+ *
+ * Out of it a page goes by UFFDIO_MOVE (Linux 6.8): the page itself changes
+ * its address, so there is no moment at which a write could be lost, and the
+ * kernel refuses pages that a device still writes to (EBUSY).
+ *
+ * It refuses, too, what is shared with another process after a fork.  Such a
+ * page is write-protected, copied and dropped.  A thread that writes meanwhile
+ * faults (`protect`) and waits.  No device writes to it: the kernel lets a
+ * device have a page only after it is the process's alone, and from the
+ * protection on that is a write that waits.  So whether the page is shared is
+ * asked once more when it is protected; what is not stays.
+ *
+ * Pages of one process that were shared, until the others ended, are refused
+ * until they are written to: see uffd_unshare.
+ *
+ * Where there is no MOVE, all pages go by the copy, and one thing can be lost
+ * that cannot be seen from user space: a device that is transferring into the
+ * page by DMA (an O_DIRECT read in flight) goes on writing to the page that was
+ * dropped.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "page/pmap.h"
+#include "page/uffd.h"
+
+/* Bits of an entry of /proc/self/pagemap. */
+#define PM_PRESENT (UINT64_C(1) << 63)
+#define PM_SWAPPED (UINT64_C(1) << 62)
+#define PM_UFFD_WP (UINT64_C(1) << 57)
+#define PM_ALONE   (UINT64_C(1) << 56) /* no other process maps it */
+#define PM_THERE   (PM_PRESENT | PM_SWAPPED)
+
+/* Entries looked at in one go: 512 bytes of stack. */
+#define RUN_MAX 64
+
+/*
+ * EBUSY may mean that an O_DIRECT read has just completed and its pin is about
+ * to go.  A page that is shared or still pinned stays so for longer.
+ */
+#define TRIES_BUSY 8
+
+/* Runs per system call: what the kernel takes is UIO_MAXIOV, 1024. */
+#define DISCARD_MAX 1024
+
+/* ---- what is there ------------------------------------------------------ */
+
+/*
+ * mincore tells about the same as the pagemap, except for pages in the
+ * kernel's own swap (it says no) and write protection.  Of a range with holes
+ * it tells nothing, so each page is asked for alone then.
+ */
+static int
+look_mincore(uintptr_t va, uint32_t n, uint64_t *map)
+{
+	unsigned char vec[RUN_MAX];
+	uint32_t i;
+
+	if (syscall(SYS_mincore, va, ptoa(n), vec) != 0) {
+		if (errno != ENOMEM)
+			return -errno;
+		for (i = 0; i < n; i++) {
+			vec[i] = 0;
+			(void)syscall(
+			    SYS_mincore, va + ptoa(i), PAGE_SIZE, &vec[i]);
+		}
+	}
+	for (i = 0; i < n; i++)
+		map[i] = (vec[i] & 1) != 0 ? PM_PRESENT : 0;
+	return 0;
+}
+
+/* Reads the pagemap of n <= RUN_MAX pages.  What is unmapped is not there. */
+static int
+look(struct uffdpmap *u, uintptr_t va, uint32_t n, uint64_t *map)
+{
+	ssize_t r;
+
+	KASSERT(n <= RUN_MAX, "%u pages", n);
+	if (u->pagemap_fd < 0)
+		return look_mincore(va, n, map);
+	r = pread(u->pagemap_fd, map, n * sizeof(*map),
+	    (off_t)(atop(va) * sizeof(*map)));
+	if (r < 0)
+		return -errno;
+	return (size_t)r == n * sizeof(*map) ? 0 : -ENOENT;
+}
+
+int
+uffd_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	uint64_t map[RUN_MAX];
+	uint32_t done, i, k;
+	int error;
+
+	for (done = 0; done < n; done += k) {
+		k = US_MIN(n - done, RUN_MAX);
+		error = look(u, va + ptoa(done), k, map);
+		if (error != 0)
+			return error;
+		for (i = 0; i < k; i++)
+			vec[done + i] = (map[i] & PM_THERE) != 0;
+	}
+	return 0;
+}
+
+/* ---- out of the program ------------------------------------------------ */
+
+/*
+ * MOVE asks of the frame that it is managed, but not of the page: from what
+ * the program has mapped behind our back it would take the contents.  So the
+ * first page is looked at, by an ioctl that does nothing else to it; the
+ * others are in the same mapping, or MOVE refuses.
+ */
+static int
+try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
+{
+	struct uffdio_move m = {.dst = (uintptr_t)frame,
+	    .src = va,
+	    .len = ptoa(n),
+	    .mode = UFFDIO_MOVE_MODE_DONTWAKE}; /* nobody waits for a frame */
+	int ret = uffd_try_unprotect(u, va, NULL, 1);
+
+	if (ret < 0)
+		return ret;
+	ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
+	return uffd_result(ret, m.move);
+}
+
+static void
+frame_check(const struct uffdpmap *u, const char *frame, uint32_t n)
+{
+	uintptr_t off = (uintptr_t)frame - (uintptr_t)u->pm.frames;
+
+	KASSERT((off & PAGE_MASK) == 0 && atop(off) <= u->pm.n_frames &&
+		    n <= u->pm.n_frames - atop(off),
+	    "%u pages at %p are no frames", n, (const void *)frame);
+}
+
+/* How many of n pages are there and shared.  Without the pagemap: not known. */
+static uint32_t
+count_shared(struct uffdpmap *u, uintptr_t va, uint32_t n)
+{
+	uint64_t map[RUN_MAX];
+	uint32_t i = 0;
+
+	if (u->pagemap_fd < 0 || look(u, va, n, map) != 0)
+		return 0;
+	while (i < n && (map[i] & (PM_PRESENT | PM_ALONE)) == PM_PRESENT)
+		i++;
+	return i;
+}
+
+/*
+ * EINVAL is what MOVE says of a range that crosses mappings and of a page in
+ * a mapping unlike the frames' (not readable and writable, or locked).  A
+ * page of the kernel's zeros is moved like any other.
+ */
+static uint32_t
+remove_move(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t done = 0, step = n;
+	unsigned tries = 0;
+	int r;
+
+	while (done < n) {
+		step = US_MIN(step, n - done);
+		r = try_move(u, va + ptoa(done), frame + ptoa(done), step);
+		KASSERT(r != -EEXIST, "the frame holds memory");
+		if (r > 0) {
+			done += (uint32_t)r;
+			step *= 2;
+			tries = 0;
+		} else if ((r == -EAGAIN && tries++ < UFFD_TRIES) ||
+			   (r == -EBUSY && tries++ < TRIES_BUSY &&
+			       count_shared(u, va + ptoa(done), 1) == 0)) {
+			sched_yield();
+		} else if ((r == -EINVAL || r == -ENOENT) && step > 1) {
+			step /= 2;
+		} else {
+			*ret_err = r == -EINVAL   ? -EACCES
+				   : r == -EAGAIN ? -EBUSY
+						  : uffd_gone(r);
+			break;
+		}
+	}
+	return done;
+}
+
+/*
+ * Copies up to n protected pages that are there into frames, in the kernel:
+ * UFFDIO_COPY takes the program's page as its source.  EFAULT: not readable.
+ */
+static uint32_t
+copy_out(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t done = 0;
+	unsigned again = 0;
+	int r;
+
+	while (done < n) {
+		r = uffd_copy_mode(u, (uintptr_t)frame + ptoa(done),
+		    (const char *)va + ptoa(done), n - done,
+		    UFFDIO_COPY_MODE_DONTWAKE);
+		KASSERT(r != -EEXIST, "the frame holds memory");
+		if (r > 0) {
+			done += (uint32_t)r;
+			again = 0;
+		} else if (r == -EAGAIN && again++ < UFFD_TRIES) {
+			sched_yield();
+		} else {
+			*ret_err = r == -EFAULT ? -EACCES : r;
+			break;
+		}
+	}
+	return done;
+}
+
+/* Up to RUN_MAX pages: look, protect, copy, drop. */
+static uint32_t
+remove_run(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint64_t map[RUN_MAX];
+	uint32_t there = 0, out = 0, i;
+	int error;
+
+	error = look(u, va, n, map);
+	while (error == 0 && there < n && (map[there] & PM_THERE) != 0)
+		there++;
+	*ret_err = error != 0 ? error : -ENOENT;
+	if (there == 0)
+		return 0;
+	error = uffd_sweep(u, uffd_try_protect, va, NULL, there);
+	if (error != 0)
+		*ret_err = error;
+	else
+		out = copy_out(u, va, frame, there, ret_err);
+	if (out > 0) {
+		error = uffd_madvise(va, out, MADV_DONTNEED);
+		KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+	}
+	/* The rest stays as it was found. */
+	for (i = out; i < there; i++)
+		if ((map[i] & PM_UFFD_WP) == 0)
+			uffd_try_unprotect(u, va + ptoa(i), NULL, 1);
+	return out;
+}
+
+/* Up to RUN_MAX pages that MOVE found busy: those that are shared. */
+static uint32_t
+remove_shared(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t shared = count_shared(u, va, n), out = 0;
+	int error;
+
+	if (shared == 0)
+		return 0;
+	error = uffd_sweep(u, uffd_try_protect, va, NULL, shared);
+	if (error != 0)
+		*ret_err = error;
+	else
+		out = copy_out(
+		    u, va, frame, count_shared(u, va, shared), ret_err);
+	if (out > 0) {
+		error = uffd_madvise(va, out, MADV_DONTNEED);
+		KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+	}
+	if (out < shared)
+		(void)uffd_unprotect(&u->pm, va + ptoa(out), shared - out);
+	return out;
+}
+
+static uint32_t
+remove_some(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t out;
+
+	if (!u->move)
+		return remove_run(u, va, frame, US_MIN(n, RUN_MAX), ret_err);
+	out = remove_move(u, va, frame, n, ret_err);
+	if (out == 0 && *ret_err == -EBUSY)
+		out = remove_shared(u, va, frame, US_MIN(n, RUN_MAX), ret_err);
+	return out;
+}
+
+uint32_t
+uffd_remove(
+    struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	uint32_t done = 0, out;
+
+	frame_check(u, frame, n);
+	do {
+		out = remove_some(u, va + ptoa(done),
+		    (char *)frame + ptoa(done), n - done, ret_err);
+		done += out;
+	} while (out > 0 && done < n);
+	return done;
+}
+
+/*
+ * The kernel reads through its own mapping of all memory, and dst is warm.
+ * Frames that remove copied into have been touched already.
+ */
+void
+uffd_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	struct iovec to = {.iov_base = dst};
+	char *at = dst;
+
+	for (uint32_t i = 0; i < n; i++) {
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
+		to.iov_len += runs[i].iov_len;
+	}
+	if (u->vm_read && syscall(SYS_process_vm_readv, u->pid, &to, 1L, runs,
+			      (size_t)n, 0L) == (long)to.iov_len)
+		return;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(at, runs[i].iov_base, runs[i].iov_len);
+		at += runs[i].iov_len;
+	}
+}
+
+/* Whether all of it was done; if not, doing it again run by run does no harm. */
+bool
+uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		bytes += runs[i].iov_len;
+	return syscall(SYS_process_madvise, pidfd, runs, (size_t)n,
+		   MADV_DONTNEED, 0) == (long)bytes;
+}
+
+static void
+discard_run(const struct iovec *run)
+{
+	int error = uffd_madvise(
+	    (uintptr_t)run->iov_base, atop(run->iov_len), MADV_DONTNEED);
+
+	KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+}
+
+/*
+ * One system call for all of them where the kernel has it: it then flushes
+ * the other CPUs' TLBs once instead of once a run.
+ */
+void
+uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	uint32_t i, k;
+
+	for (i = 0; i < n; i++)
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
+	for (i = 0; i < n && u->pidfd >= 0; i += k) {
+		k = US_MIN(n - i, DISCARD_MAX);
+		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
+			break;
+	}
+	for (; i < n; i++)
+		discard_run(&runs[i]);
+}
