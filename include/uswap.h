@@ -253,6 +253,7 @@ USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
  * caller mapped with mmap(2), with its contents.  Pages that are already in
  * memory count against the budget from now on.  The range must not be managed
  * yet.
+ * madvise(2) is not for managed memory: the pager uses some of it.
  * Errors: EINVAL not page-aligned, or a part of it is something else: not
  * mapped, shared, a file, huge pages, heap or stack (not checked where there
  * is no /proc); EEXIST a part of it is managed; EBUSY it has a userfaultfd of
@@ -273,11 +274,14 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
 
 /*
  * uswap_remap(u, old, old_len, new_len, flags, new_addr, &addr): mremap(2) for
- * a range that lies inside one managed region: grows, shrinks or moves it;
- * contents and swap blocks move without I/O.  flags and new_addr as in
- * mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED.
- * Errors: EINVAL, EFAULT the range is not one managed region: nothing has
- * changed; ENOMEM.
+ * managed memory: grows, shrinks or moves it; contents and swap blocks move
+ * without I/O.  The old range may be in several regions that the kernel holds for
+ * one mapping.  With MREMAP_FIXED it may also be memory that is not managed, and
+ * is not afterwards: what was managed in the new place is gone, at once with the
+ * move.  flags and new_addr as in mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED,
+ * MREMAP_DONTUNMAP.  Nothing has changed when it fails.
+ * Errors: EINVAL; EFAULT the old range is managed in part, or is more than one
+ * mapping; ENOMEM.
  */
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);

@@ -140,8 +140,11 @@ int ctx_call(struct uswap *, struct call *c);
 int ctx_error(int error, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* On the clerk: the sentence of a call that fails for its range; error. */
+int ctx_refuse(struct call *c, int error, const char *what);
+
 /*
- * The functions that run on the clerk: regions.c, space.c; those of devices.c
+ * The functions that run on the clerk: regions.c, remap.c, space.c; those of devices.c
  * are its own.
  */
 call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,

@@ -14,21 +14,15 @@
 #include "lib/ctx.h"
 #include "lib/vma.h"
 
-static int
-refuse(struct call *c, int error, const char *what)
+int
+ctx_refuse(struct call *c, int error, const char *what)
 {
 	strf(c->text, sizeof(c->text), "%s (%zu bytes at %#zx): %s", what,
 	    c->len, (size_t)c->addr, strerrorname_np(-error));
 	return error;
 }
 
-/* Not the C library's: those may be the preloaded ones, which ask us. */
-static void *
-raw_mremap(uintptr_t old, size_t olen, size_t nlen, int flags, uintptr_t new)
-{
-	return (void *)syscall(SYS_mremap, old, olen, nlen, flags, new);
-}
-
+/* Not the C library's: that may be the preloaded one, which asks us. */
 static void
 raw_munmap(uintptr_t va, size_t len)
 {
@@ -179,10 +173,10 @@ do_manage(struct uswap *u, struct call *c)
 	int error;
 
 	if (overlaps(u, c->addr, c->len))
-		return refuse(c, -EEXIST, "a part of the range is managed");
+		return ctx_refuse(c, -EEXIST, "a part of the range is managed");
 	unfit = vma_unfit(u->maps_fd, c->addr, c->addr + c->len);
 	if (unfit != NULL)
-		return refuse(c, -EINVAL,
+		return ctx_refuse(c, -EINVAL,
 		    strf(why, sizeof(why),
 			"a part of the range is %s; only private anonymous "
 			"memory can be managed",
@@ -190,7 +184,8 @@ do_manage(struct uswap *u, struct call *c)
 	error = manage_all(u, c->addr, c->len, false);
 	if (error == -ENOENT)
 		error = -EINVAL;
-	return error == 0 ? 0 : refuse(c, error, "the range cannot be managed");
+	return error == 0 ? 0
+			  : ctx_refuse(c, error, "the range cannot be managed");
 }
 
 int
@@ -200,11 +195,11 @@ do_map(struct uswap *u, struct call *c)
 	int error;
 
 	if (p == NULL)
-		return refuse(c, -ENOMEM, "no address space for a region");
+		return ctx_refuse(c, -ENOMEM, "no address space for a region");
 	error = manage_all(u, (uintptr_t)p, c->len, true);
 	if (error != 0) {
 		mem_unmap(p, c->len);
-		return refuse(c, error, "the region cannot be managed");
+		return ctx_refuse(c, error, "the region cannot be managed");
 	}
 	c->out = (uintptr_t)p;
 	return 0;
@@ -242,7 +237,8 @@ do_forget(struct uswap *u, struct call *c)
 {
 	int error = forget(u, c->addr, c->addr + c->len);
 
-	return error == 0 ? 0 : refuse(c, error, "too many regions to cut one");
+	return error == 0 ? 0
+			  : ctx_refuse(c, error, "too many regions to cut one");
 }
 
 int
@@ -265,143 +261,4 @@ do_dontneed(struct uswap *u, struct call *c)
 		va = pager_dontneed(&u->pager, va, end);
 	mtx_unlock(&u->pager.lock);
 	return 0;
-}
-
-/* ---- mremap -------------------------------------------------------------- */
-
-/* Grows an entry where it is.  The new pages are registered with the old. */
-static int
-grow_in_place(struct uswap *u, struct call *c, struct map_entry *e, size_t nlen)
-{
-	struct pager *pg = &u->pager;
-	struct object *o = e->object;
-	uintptr_t end = c->addr + nlen;
-	int error = 0;
-
-	if (atop(end - o->base) > o->npages)
-		error = object_grow(o, (pindex_t)atop(end - o->base));
-	if (error != 0)
-		return error;
-	if (raw_mremap(c->addr, c->len, nlen, 0, 0) == MAP_FAILED)
-		return -errno;
-	return map_extend(&pg->map, e, end);
-}
-
-/*
- * Linux from 6.14 on forgets the write protection of what mremap moves: the
- * shared pages of zeros are protected again, before anybody knows where they
- * are.
- */
-static void
-protect_zeros(struct pager *pg, const struct object *o)
-{
-	pindex_t i, n;
-
-	for (i = 0; object_next(&pg->objects, o, i, o->npages, &i); i += n) {
-		for (n = 0; i + n < o->npages; n++)
-			if (object_slot(&pg->objects, o, i + n) != SLOT_ZERO)
-				break;
-		if (n > 0)
-			(void)pmap_zero(pg->pmap, object_va(o, i), n, false);
-		n = US_MAX(n, 1);
-	}
-}
-
-/*
- * Moves [addr, addr + len) to a new place, as long as nlen.  The kernel takes
- * the pages that are there along; a new object takes over the others.
- */
-static int
-move(struct uswap *u, struct call *c, struct object *o, size_t nlen, int flags,
-    uintptr_t to)
-{
-	struct pager *pg = &u->pager;
-	pindex_t first = (pindex_t)atop(c->addr - o->base);
-	pindex_t n = (pindex_t)atop(c->len);
-	struct map_entry part;
-	struct object *new;
-	void *p;
-	int error;
-
-	mtx_assert(&pg->lock);
-	new = pager_alloc(pg, to, (pindex_t)atop(nlen));
-	if (new == NULL)
-		return -ENOMEM;
-	pager_settle(pg, o, first, first + n);
-	p = raw_mremap(c->addr, c->len, nlen, flags, to);
-	if (p == MAP_FAILED) {
-		error = -errno;
-		pager_dealloc(pg, new);
-		return error;
-	}
-	new->base = (uintptr_t)p;
-	error = pmap_manage(u->pmap, new->base, new->npages);
-	KASSERT(error == 0, "a moved range cannot be registered: %d", error);
-	if (u->left)
-		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);
-	while (pager_copy(pg, o, first, new, n) != 0)
-		log_msg(LOG_ERROR, "no memory to move a region: trying again");
-	protect_zeros(pg, new);
-	while (map_remove(&pg->map, c->addr, c->addr + c->len, &part))
-		KASSERT(part.object == o, "moved more than one object");
-	error = map_insert(&pg->map, new->base, new->base + nlen, new);
-	KASSERT(error == 0, "a moved range overlaps: %d", error);
-	if (o->mappings == 0)
-		pager_dealloc(pg, o);
-	c->out = new->base;
-	return 0;
-}
-
-/* Whether the range lies inside one region. */
-static bool
-inside_one(struct uswap *u, uintptr_t va, size_t len)
-{
-	const struct map_entry *e;
-	bool yes;
-
-	mtx_lock(&u->pager.lock);
-	e = map_lookup(&u->pager.map, va);
-	yes = e != NULL && e->end - va >= len;
-	mtx_unlock(&u->pager.lock);
-	return yes;
-}
-
-/*
- * arg: new length, flags, new address.  What can be refused is refused before
- * anything is forgotten.
- */
-int
-do_remap(struct uswap *u, struct call *c)
-{
-	size_t nlen = c->arg[0], olen = c->len;
-	int flags = (int)c->arg[1], error = 0;
-	struct pager *pg = &u->pager;
-	struct map_entry *e;
-
-	if (!inside_one(u, c->addr, c->len))
-		return refuse(c, -EFAULT, "not inside one managed region");
-	if (flags & MREMAP_FIXED)
-		error = forget(u, c->arg[2], c->arg[2] + nlen);
-	if (error == 0 && nlen < olen) {
-		struct call tail = {.addr = c->addr + nlen, .len = olen - nlen};
-
-		error = do_unmap(u, &tail);
-		c->len = nlen;
-	}
-	if (error != 0)
-		return refuse(c, error, "a part cannot be unmapped");
-	mtx_lock(&pg->lock);
-	e = map_lookup(&pg->map, c->addr);
-	c->out = c->addr;
-	if (!(flags & MREMAP_FIXED) && nlen > c->len) {
-		error = -ENOMEM;
-		if (e->end == c->addr + c->len)
-			error = grow_in_place(u, c, e, nlen);
-		if (error != 0 && (flags & MREMAP_MAYMOVE))
-			error = move(u, c, e->object, nlen, flags, 0);
-	} else if (flags & MREMAP_FIXED) {
-		error = move(u, c, e->object, nlen, flags, c->arg[2]);
-	}
-	mtx_unlock(&pg->lock);
-	return error == 0 ? 0 : refuse(c, error, "the region cannot be moved");
 }

@@ -62,17 +62,21 @@ do_swapon_opened(struct uswap *u, struct call *c)
 
 /* ---- wiring -------------------------------------------------------------- */
 
+static uint32_t
+slot_at(struct pager *pg, uintptr_t va)
+{
+	struct map_entry *e = map_lookup(&pg->map, va);
+
+	return e == NULL ? SLOT_NONE
+			 : object_slot(&pg->objects, e->object,
+			       (pindex_t)atop(va - e->object->base));
+}
+
 static struct page *
 page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
 {
-	struct map_entry *e = map_lookup(&pg->map, va);
-	uint32_t slot;
+	uint32_t slot = slot_at(pg, va);
 
-	*ret_lost = false;
-	if (e == NULL)
-		return NULL;
-	slot = object_slot(
-	    &pg->objects, e->object, (pindex_t)atop(va - e->object->base));
 	*ret_lost = slot == SLOT_LOST;
 	return slot_is_page(slot) ? page_of(&pg->pages, slot) : NULL;
 }
@@ -80,6 +84,8 @@ page_at(struct pager *pg, uintptr_t va, bool *ret_lost)
 /*
  * Wires pages from the start of the range, as many as are in the program, and
  * says in out how many bytes: the caller touches the next one and comes back.
+ * arg: 1 if the first page cannot be written to: if it is the shared page of
+ * zeros, it has nothing that could be paged out, and is passed over.
  */
 int
 do_wire(struct uswap *u, struct call *c)
@@ -97,6 +103,9 @@ do_wire(struct uswap *u, struct call *c)
 			error = -ENOMEM;
 		else if (lost)
 			error = -EIO;
+		else if (c->out == 0 && c->arg[0] == 1 &&
+			 slot_at(pg, c->addr) == SLOT_ZERO)
+			continue;
 		else if (p != NULL && p->wired == WIRE_MAX)
 			error = -EAGAIN;
 		else if (p != NULL && p->wired == 0 &&

@@ -206,6 +206,19 @@ uswap_is_managed(uswap_t *u, const void *addr, size_t length)
 	return range_do(u, do_is_managed, addr, length);
 }
 
+/* As mremap(2) has it: both others move, and DONTUNMAP keeps the length. */
+static bool
+remap_flags_valid(int flags, size_t old_length, size_t new_length)
+{
+	const int moves = MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+	if ((flags & ~(MREMAP_MAYMOVE | moves)) != 0)
+		return false;
+	if ((flags & MREMAP_DONTUNMAP) && old_length != new_length)
+		return false;
+	return (flags & moves) == 0 || (flags & MREMAP_MAYMOVE);
+}
+
 USWAP_API int
 uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
     int flags, void *new_addr, void **ret)
@@ -215,10 +228,8 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 	if (c.ret != 0)
 		return c.ret;
 	if (new_length == 0 || new_length > ptoa(PINDEX_MAX) ||
-	    (flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)) != 0 ||
-	    ((flags & MREMAP_FIXED) &&
-		(!(flags & MREMAP_MAYMOVE) ||
-		    ((uintptr_t)new_addr & PAGE_MASK) != 0)))
+	    !remap_flags_valid(flags, c.len, round_page(new_length)) ||
+	    ((flags & MREMAP_FIXED) && ((uintptr_t)new_addr & PAGE_MASK) != 0))
 		return ctx_error(
 		    -EINVAL, "mremap: flags %#x, %zu bytes", flags, new_length);
 	c.arg[0] = round_page(new_length);
@@ -235,12 +246,16 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 
 /* ---- advice, wiring, residency ------------------------------------------- */
 
+#ifndef MADV_POPULATE_READ /* Linux 5.14 */
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
 /* Not the C library's madvise: that may be the preloaded one. */
-static void
-populate(uintptr_t va, size_t len, bool write)
+static int
+populate(uintptr_t va, size_t len, int advice)
 {
-	(void)syscall(SYS_madvise, va, len,
-	    write ? 23 /* MADV_POPULATE_WRITE */ : 22 /* _READ */);
+	return syscall(SYS_madvise, va, len, advice) == 0 ? 0 : -errno;
 }
 
 /*
@@ -260,7 +275,7 @@ willneed(uswap_t *u, struct call *c)
 		if (ctx_call(u, c) != 0 || c->out == 0)
 			break;
 		some = US_MIN(c->arg[0] - c->out, left);
-		populate(c->out, some, false);
+		(void)populate(c->out, some, MADV_POPULATE_READ);
 		left -= some;
 		c->addr = c->out + some;
 	}
@@ -285,6 +300,20 @@ uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 
 #define WIRE_TRIES 10000
 
+/* Brings pages in for wiring: false if the program has protected them. */
+static bool
+bring_in(uintptr_t va, size_t len, uintptr_t *ret_readonly)
+{
+	*ret_readonly = 0;
+	if (populate(va, len, MADV_POPULATE_WRITE) == 0)
+		return true;
+	/* One page may be different from the others. */
+	if (populate(va, PAGE_SIZE, MADV_POPULATE_WRITE) == 0)
+		return true;
+	*ret_readonly = 1;
+	return populate(va, PAGE_SIZE, MADV_POPULATE_READ) == 0;
+}
+
 /*
  * A page can be wired while it is in the program, which the pager cannot
  * force but the caller can: touch, wire what is there, go on.
@@ -299,8 +328,8 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 
 	while (c.ret == 0 && c.addr < end) {
 		size_t some = US_MIN(end - c.addr, ptoa(CLUSTER_MAX));
+		bool in = bring_in(c.addr, some, &c.arg[0]);
 
-		populate(c.addr, some, true);
 		c.fn = do_wire;
 		c.len = some;
 		if (ctx_call(u, &c) != 0)
@@ -308,7 +337,7 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 		c.addr += c.out;
 		/* The page may be on its way in or out; but not for ever. */
 		stuck = c.out == 0 ? stuck + 1 : 0;
-		if (stuck == WIRE_TRIES)
+		if (stuck == WIRE_TRIES || (!in && stuck > 0))
 			c.ret = ctx_error(-EAGAIN,
 			    "the page at %#zx cannot be brought in",
 			    (size_t)c.addr);

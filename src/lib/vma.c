@@ -122,6 +122,17 @@ vma_unfit_asked(int fd, uintptr_t start, uintptr_t end, const char **why)
 	return true;
 }
 
+bool
+vma_is_one(int fd, uintptr_t start, uintptr_t end)
+{
+	struct vma v;
+	int error = fd < 0 ? EBADF : ask(fd, start, &v);
+
+	if (error != 0)
+		return error != ENOENT;
+	return v.start <= start && v.end >= end;
+}
+
 /* ---- by reading ---------------------------------------------------------- */
 
 bool

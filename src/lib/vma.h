@@ -28,8 +28,11 @@ int vma_open(void);
  */
 const char *vma_unfit(int fd, uintptr_t start, uintptr_t end);
 
+/* False if [start, end) is known to be more than one mapping, or none. */
+bool vma_is_one(int fd, uintptr_t start, uintptr_t end);
+
 /*
- * Its two ways, which tell the same: by question (Linux 6.11; before that
+ * The two ways of vma_unfit, which tell the same: by question (Linux 6.11; before that
  * false, and *why is not touched), and by reading all lines up to the end.
  */
 bool vma_unfit_asked(int fd, uintptr_t start, uintptr_t end, const char **why);

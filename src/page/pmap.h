@@ -88,7 +88,7 @@ int pmap_probe_uffd(char *err, size_t errlen);
 /*
  * Managing: from now on missing pages of [va, va + n pages) are faults.  The
  * range is private anonymous memory; what it holds stays.  Huge pages are
- * turned off for it.
+ * turned off for it, and so is MADV_RANDOM.
  */
 static inline int
 pmap_manage(struct pmap *pm, uintptr_t va, uint64_t n)

@@ -183,6 +183,8 @@ uffd_manage(struct pmap *pm, uintptr_t va, uint64_t n)
 
 	/* A kernel without huge pages refuses this, and may. */
 	(void)uffd_madvise(va, n, MADV_NOHUGEPAGE);
+	/* Means nothing for such memory, but would keep mappings apart. */
+	(void)uffd_madvise(va, n, MADV_NORMAL);
 	return ioctl(pm->fd, UFFDIO_REGISTER, &r) == 0 ? 0 : uffd_gone(-errno);
 }
 

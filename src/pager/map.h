@@ -41,6 +41,12 @@ struct map_entry *map_first(const struct map *, uintptr_t va);
 
 /* -EEXIST overlap, -ENOSPC table full.  Counts a mapping of the object. */
 int map_insert(struct map *, uintptr_t start, uintptr_t end, struct object *);
+/* Whether so many cuts or insertions cannot fail. */
+static inline bool
+map_room(const struct map *m, uint32_t n)
+{
+	return n <= MAP_ENTRIES_MAX - m->n;
+}
 /*
  * Takes [start, end) out of the first entry it overlaps, cutting it if need
  * be.  Returns false when nothing overlaps; else *ret is the part taken out,

@@ -303,9 +303,9 @@ pager_sleep(struct pager *pg)
 	pg->sleepers--;
 }
 
-static bool
-in_progress(const struct pager *pg, const struct object *o, pindex_t first,
-    pindex_t end)
+bool
+pager_in_progress(const struct pager *pg, const struct object *o,
+    pindex_t first, pindex_t end)
 {
 	if (o->pip == 0)
 		return false;
@@ -324,7 +324,7 @@ void
 pager_settle(
     struct pager *pg, const struct object *o, pindex_t first, pindex_t end)
 {
-	while (in_progress(pg, o, first, end))
+	while (pager_in_progress(pg, o, first, end))
 		pager_sleep(pg);
 }
 

@@ -191,6 +191,9 @@ void pager_discard(struct pager *, uint32_t *frames, uint32_t n);
  */
 void pager_sleep(struct pager *);
 
+/* Whether a page of [first, end) is busy or being written. */
+bool pager_in_progress(
+    const struct pager *, const struct object *, pindex_t first, pindex_t end);
 /* Sleeps until no page of [first, end) is in progress. */
 void pager_settle(
     struct pager *, const struct object *, pindex_t first, pindex_t end);
@@ -223,12 +226,12 @@ void pager_freespace(
  */
 void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
 /*
- * Moves pages and blocks of src from [first, first + n) to dst from page 0
+ * Moves pages and blocks of src from [first, first + n) to dst from page `to`
  * on, without I/O.  Both settled, dst empty there.  0, or -ENOMEM: some were
  * moved, and the call may be repeated.
  */
 int pager_copy(struct pager *, struct object *src, pindex_t first,
-    struct object *dst, pindex_t n);
+    struct object *dst, pindex_t to, pindex_t n);
 /*
  * Frees up to `want` blocks whose page is in memory: a copy can be written
  * again, a page without space cannot leave.  Returns how many.  Blocks on a
@@ -253,6 +256,17 @@ uintptr_t pager_dontneed(struct pager *, uintptr_t va, uintptr_t end);
  * would need one more; the parts before it are done.
  */
 bool pager_forget(struct pager *, uintptr_t start, uintptr_t end);
+/*
+ * Sleeps until no page of [start, end) is in progress, whichever objects are
+ * there.  True if the lock was released meanwhile.
+ */
+bool pager_settle_range(struct pager *, uintptr_t start, uintptr_t end);
+/*
+ * The program has another mapping now where [start, end) was: whatever was
+ * managed there is gone, with its contents.  Settled, so that it does not
+ * sleep; the map must have room for one entry more.
+ */
+void pager_replaced(struct pager *, uintptr_t start, uintptr_t end);
 /*
  * Gives every page of [start, end) that has none a block of its own: 0; or
  * -ENOSPC, or -ENOMEM (a part is not managed, or no memory), and nothing has

@@ -74,6 +74,44 @@ pager_forget(struct pager *pg, uintptr_t start, uintptr_t end)
 	return true;
 }
 
+bool
+pager_settle_range(struct pager *pg, uintptr_t start, uintptr_t end)
+{
+	struct map_entry *e;
+	pindex_t first, last;
+	bool slept = false;
+
+	while (start < end && (e = map_first(&pg->map, start)) != NULL &&
+	       e->start < end) {
+		struct object *o = e->object;
+
+		start = US_MAX(start, e->start);
+		part_pages(o, start, US_MIN(end, e->end), &first, &last);
+		start = US_MIN(end, e->end);
+		if (!pager_in_progress(pg, o, first, last))
+			continue;
+		pager_settle(pg, o, first, last);
+		slept = true;
+	}
+	return slept;
+}
+
+void
+pager_replaced(struct pager *pg, uintptr_t start, uintptr_t end)
+{
+	struct map_entry part;
+	pindex_t first, last;
+
+	mtx_assert(&pg->lock);
+	while (map_remove(&pg->map, start, end, &part)) {
+		KASSERT(part.object != NULL, "the map has no room");
+		part_pages(part.object, part.start, part.end, &first, &last);
+		pager_purge(pg, part.object, first, last);
+		if (part.object->mappings == 0)
+			pager_dealloc(pg, part.object);
+	}
+}
+
 /* ---- reservation --------------------------------------------------------- */
 
 /*

@@ -201,14 +201,14 @@ copy_one(struct pager *pg, struct object *src, pindex_t from,
 
 int
 pager_copy(struct pager *pg, struct object *src, pindex_t first,
-    struct object *dst, pindex_t n)
+    struct object *dst, pindex_t to, pindex_t n)
 {
 	pindex_t i = first, end = first + n, stop;
 
 	for (; object_window(src, i, end, &i); i = stop) {
 		stop = object_stop(i, end);
 		for (; i < stop; i++) {
-			int error = copy_one(pg, src, i, dst, i - first);
+			int error = copy_one(pg, src, i, dst, to + (i - first));
 
 			if (error != 0)
 				return error;

@@ -4,6 +4,11 @@
  *
  * A range may be managed in part: it is walked piece by piece, managed pieces
  * go to the library, the others to the kernel.
+ *
+ * What reads or writes swap space does so without the lock, for other threads
+ * map memory meanwhile: the lock is taken for each look at the table.  A piece
+ * that the program changes at the same time may or may not be advised, as in
+ * the kernel.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -18,8 +23,13 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
 #endif
 
 /* A part of a walk: one range of the table, or a gap (managed false). */
@@ -69,7 +79,59 @@ to_kernel(long result)
 	return result == 0 ? 0 : -errno;
 }
 
+/* The same, for those who do not hold the lock. */
+static struct piece
+look_at(uintptr_t a, uintptr_t end)
+{
+	struct guard g;
+	struct piece p;
+
+	preload_lock(&g);
+	p = piece_at(a, end);
+	preload_unlock(&g);
+	return p;
+}
+
 /* ---- madvise ------------------------------------------------------------- */
+
+/* These stop at a hole. */
+static bool
+populates(int advice)
+{
+	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE;
+}
+
+/* What moves pages to swap space or from it. */
+static bool
+is_slow(int advice)
+{
+	return advice == MADV_WILLNEED || advice == MADV_PAGEOUT ||
+	       populates(advice);
+}
+
+static int
+advise_slowly(struct piece p, int advice)
+{
+	void *addr = (void *)p.start;
+	size_t len = p.end - p.start;
+
+	switch (advice) {
+	case MADV_PAGEOUT:
+		/* The kernel's answer for locked memory. */
+		if (p.flags & RANGE_LOCKED)
+			return -EINVAL;
+		/* What cannot leave stays, as there. */
+		(void)uswap_pageout(preload.u, addr, len);
+		return 0;
+	case MADV_WILLNEED:
+		return uswap_advise(preload.u, addr, len, USWAP_WILLNEED);
+	default:
+		/* More would push out the beginning. */
+		if (len > preload.ram / 2)
+			len = (preload.ram / 2) & ~(PAGE - 1);
+		return to_kernel(raw_madvise(addr, len, advice));
+	}
+}
 
 static int
 advise_managed(struct piece p, int advice)
@@ -77,6 +139,8 @@ advise_managed(struct piece p, int advice)
 	void *addr = (void *)p.start;
 	size_t len = p.end - p.start;
 
+	if (is_slow(advice))
+		return advise_slowly(p, advice);
 	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_FREE:
@@ -86,39 +150,40 @@ advise_managed(struct piece p, int advice)
 		return uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
 	case MADV_DONTNEED_LOCKED:
 		return uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
-	case MADV_WILLNEED:
-	case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE:
-		return uswap_advise(preload.u, addr, len, USWAP_WILLNEED);
+	case MADV_COLD: /* would send pages to the machine's swap space */
+		return p.flags & RANGE_LOCKED ? -EINVAL : 0;
 	case MADV_HUGEPAGE: /* pages are 4 KiB, and move */
 	case MADV_NOHUGEPAGE:
 	case MADV_COLLAPSE:
 	case MADV_MERGEABLE: /* a shared page cannot be moved */
 	case MADV_UNMERGEABLE:
-	case MADV_COLD: /* would send pages to the machine's swap space */
-	case MADV_PAGEOUT:
+	case MADV_NORMAL: /* of files only; keeps mappings apart: lib/remap.c */
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
 	case MADV_DONTFORK: /* fork has a rule of its own here */
 	case MADV_DOFORK:
 		return 0;
 	case MADV_GUARD_INSTALL: /* as kernels answer that have it not */
+	case MADV_GUARD_REMOVE:
 		return -EINVAL;
 	default:
 		return to_kernel(raw_madvise(addr, len, advice));
 	}
 }
 
-/* As the kernel: a hole is ENOMEM, but what is mapped gets the advice. */
+/*
+ * As the kernel: a hole is ENOMEM, but what is mapped gets the advice.  Under
+ * the lock, but for slow advice.
+ */
 static int
-madvise_locked(void *addr, size_t len, int advice)
+advise_all(uintptr_t start, uintptr_t end, int advice)
 {
-	uintptr_t a, start, end;
+	uintptr_t a;
 	int error = 0;
 
-	if (((uintptr_t)addr & (PAGE - 1)) != 0 ||
-	    !managed_span(addr, len, &start, &end))
-		return to_kernel(raw_madvise(addr, len, advice));
 	for (a = start; a < end;) {
-		struct piece p = piece_at(a, end);
+		struct piece p =
+		    is_slow(advice) ? look_at(a, end) : piece_at(a, end);
 		int e;
 
 		if (p.managed)
@@ -126,7 +191,7 @@ madvise_locked(void *addr, size_t len, int advice)
 		else
 			e = to_kernel(raw_madvise(
 			    (void *)p.start, p.end - p.start, advice));
-		if (e != 0 && e != -ENOMEM)
+		if (e != 0 && (e != -ENOMEM || populates(advice)))
 			return e;
 		if (e != 0)
 			error = e;
@@ -138,12 +203,21 @@ madvise_locked(void *addr, size_t len, int advice)
 HOOK int
 madvise(void *addr, size_t len, int advice)
 {
+	uintptr_t start, end;
 	struct guard g;
+	bool managed;
 	int error;
 
 	preload_lock(&g);
-	error = madvise_locked(addr, len, advice);
+	managed = ((uintptr_t)addr & (PAGE - 1)) == 0 &&
+		  managed_span(addr, len, &start, &end);
+	if (!managed)
+		error = to_kernel(raw_madvise(addr, len, advice));
+	else if (!is_slow(advice))
+		error = advise_all(start, end, advice);
 	preload_unlock(&g);
+	if (managed && is_slow(advice))
+		error = advise_all(start, end, advice);
 	if (error == 0)
 		return 0;
 	errno = -error;
@@ -154,37 +228,68 @@ madvise(void *addr, size_t len, int advice)
 
 /*
  * Locks do not nest, wirings do: RANGE_LOCKED says which pieces are wired,
- * once. Before the pager starts, what the program locks leaves the table for
- * good: it is never to be paged, and the kernel does not move locked pages.
+ * once.  It is set first, so that of two threads one wires.
+ */
+static bool
+claim(uintptr_t a, uintptr_t end, struct piece *p)
+{
+	struct guard g;
+	bool room;
+
+	preload_lock(&g);
+	room = ranges_reserve(&preload.ranges, 1);
+	*p = piece_at(a, end);
+	if (room && p->managed)
+		ranges_flag(&preload.ranges, p->start, p->end, RANGE_LOCKED, 0);
+	preload_unlock(&g);
+	return room;
+}
+
+static void
+unclaim(const struct piece *p)
+{
+	struct guard g;
+
+	preload_lock(&g);
+	if (ranges_reserve(&preload.ranges, 1))
+		ranges_flag(&preload.ranges, p->start, p->end, 0, RANGE_LOCKED);
+	preload_unlock(&g);
+}
+
+static int
+mlock_managed(uintptr_t start, uintptr_t end, int flags)
+{
+	struct piece p;
+	uintptr_t a;
+	int error = 0;
+
+	for (a = start; a < end && error == 0; a = p.end) {
+		if (!claim(a, end, &p))
+			return -ENOMEM;
+		if (!p.managed) {
+			error =
+			    to_kernel(syscall(SYS_mlock2, a, p.end - a, flags));
+		} else if (!(p.flags & RANGE_LOCKED)) {
+			error = uswap_wire(preload.u, (void *)a, p.end - a);
+			if (error != 0)
+				unclaim(&p);
+		}
+	}
+	if (error == -EIO)
+		return -EAGAIN;
+	return error == -EAGAIN ? -ENOMEM : error; /* it is protected */
+}
+
+/*
+ * What the kernel locks before the pager starts leaves the table for good: it
+ * is never to be paged, and the kernel does not move locked pages.
  */
 static int
-mlock_locked(const void *addr, size_t len, int flags)
+mlock_kernel(const void *addr, size_t len, int flags)
 {
-	uintptr_t a, start, end;
+	uintptr_t start, end;
 	int error;
 
-	if (managed_span(addr, len, &start, &end)) {
-		for (a = start; a < end;) {
-			struct piece p = piece_at(a, end);
-			void *at = (void *)p.start;
-			size_t n = p.end - p.start;
-
-			if (!ranges_reserve(&preload.ranges, 1))
-				return -ENOMEM;
-			error = 0;
-			if (!p.managed)
-				error = to_kernel(
-				    syscall(SYS_mlock2, at, n, flags));
-			else if (!(p.flags & RANGE_LOCKED))
-				error = uswap_wire(preload.u, at, n);
-			if (error != 0)
-				return error == -EIO ? -EAGAIN : error;
-			ranges_flag(
-			    &preload.ranges, p.start, p.end, RANGE_LOCKED, 0);
-			a = p.end;
-		}
-		return 0;
-	}
 	if (!ranges_reserve(&preload.ranges, 1))
 		return -ENOMEM;
 	/* mlock2 came with Linux 4.4; without flags it is mlock. */
@@ -222,12 +327,19 @@ munlock_locked(uintptr_t start, uintptr_t end)
 static int
 hook_mlock(const void *addr, size_t len, int flags)
 {
+	uintptr_t start, end;
 	struct guard g;
+	bool managed;
 	int error;
 
 	preload_lock(&g);
-	error = mlock_locked(addr, len, flags);
+	managed = (flags & ~MLOCK_ONFAULT) == 0 &&
+		  managed_span(addr, len, &start, &end);
+	if (!managed)
+		error = mlock_kernel(addr, len, flags);
 	preload_unlock(&g);
+	if (managed)
+		error = mlock_managed(start, end, flags);
 	if (error == 0)
 		return 0;
 	errno = -error;

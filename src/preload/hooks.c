@@ -5,11 +5,9 @@
  * Each hook takes the lock, calls its *_locked part, which returns 0 or -errno
  * like the library, and turns that into the C library's convention.
  *
- * The order is forced: uswap_forget comes before the system call that takes
- * the mapping away (the pager must not touch what may already be somebody
- * else's), and the table follows after it.  When that system call then fails,
- * contents may be lost that the program still believes in; the range is
- * unmapped, so that it meets SIGSEGV and not wrong bytes.
+ * A call that fails must leave what it was about as it was.  So what is to
+ * replace managed memory is mapped elsewhere first, where it can fail, and then
+ * moved there by the library, which moves and forgets at once.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -49,18 +47,6 @@ forget(void *addr, size_t len)
 	return preload.state == ACTIVE ? uswap_forget(preload.u, addr, len) : 0;
 }
 
-/* The range was forgotten, and the call that was to replace it has failed. */
-static void
-lost(void *addr, size_t len)
-{
-	uintptr_t start, end;
-
-	if (preload.state != ACTIVE || !span(addr, len, &start, &end))
-		return;
-	raw_munmap(addr, len);
-	ranges_remove(&preload.ranges, start, end);
-}
-
 /* ---- mmap ---------------------------------------------------------------- */
 
 /* Memory that could be managed, by its kind. */
@@ -93,10 +79,29 @@ map_over(void *addr, uintptr_t start, uintptr_t end, int prot)
 	error = uswap_advise(preload.u, addr, end - start, USWAP_DONTNEED);
 	if (error != 0)
 		return error;
-	if (raw_mprotect(addr, end - start, prot) != 0)
+	if (raw_mprotect(addr, end - start, prot, -1) != 0)
 		error = -errno;
 	ranges_add(
 	    &preload.ranges, start, end, prot & PROT_WRITE ? RANGE_WRITE : 0);
+	return error;
+}
+
+/*
+ * Any other mapping over managed memory.  The name of the place is the only
+ * thing that can be wrong with the second call, and it is the program's.
+ */
+static int
+map_onto(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	void *p = raw_mmap(NULL, len, prot, flags & ~MAP_FIXED, fd, off), *ret;
+	int error;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	error = uswap_remap(
+	    preload.u, p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, addr, &ret);
+	if (error != 0)
+		raw_munmap(p, len);
 	return error;
 }
 
@@ -147,14 +152,15 @@ mmap_locked(
 		*ret = addr;
 		return map_over(addr, start, end, prot);
 	}
-	if (over && (error = forget(addr, len)) != 0)
-		return error;
-	p = raw_mmap(addr, len, prot, flags, fd, off);
-	if (p == MAP_FAILED) {
-		error = -errno;
-		if (over)
-			lost(addr, len);
-		return error;
+	if (over && preload.state == ACTIVE) {
+		error = map_onto(addr, len, prot, flags, fd, off);
+		if (error != 0)
+			return error;
+		p = addr;
+	} else {
+		p = raw_mmap(addr, len, prot, flags, fd, off);
+		if (p == MAP_FAILED)
+			return -errno;
 	}
 	*ret = p;
 	if (over && span(addr, len, &start, &end))
@@ -227,38 +233,56 @@ munmap(void *addr, size_t len)
 	return -1;
 }
 
-/* Memory that becomes writable counts; it may be what passes the budget. */
+/*
+ * Memory that becomes writable counts; it may be what passes the budget.  A
+ * call that meets a hole has changed what is before it: then all counts as
+ * writable that may be.
+ */
 static int
-mprotect_locked(void *addr, size_t len, int prot)
+mprotect_locked(void *addr, size_t len, int prot, int key)
 {
 	uintptr_t start, end;
 	bool write = prot & PROT_WRITE;
+	int error;
 
 	if (!ranges_reserve(&preload.ranges, 1))
 		return -ENOMEM;
-	if (raw_mprotect(addr, len, prot) != 0)
-		return -errno;
-	if (span(addr, len, &start, &end)) {
+	error = raw_mprotect(addr, len, prot, key) == 0 ? 0 : -errno;
+	if ((error == 0 || (error == -ENOMEM && write)) &&
+	    span(addr, len, &start, &end)) {
 		ranges_flag(&preload.ranges, start, end,
 		    write ? RANGE_WRITE : 0, write ? 0 : RANGE_WRITE);
 		preload_grown();
 	}
-	return 0;
+	return error;
 }
 
-HOOK int
-mprotect(void *addr, size_t len, int prot)
+static int
+hook_mprotect(void *addr, size_t len, int prot, int key)
 {
 	struct guard g;
 	int error;
 
 	preload_lock(&g);
-	error = mprotect_locked(addr, len, prot);
+	error = mprotect_locked(addr, len, prot, key);
 	preload_unlock(&g);
 	if (error == 0)
 		return 0;
 	errno = -error;
 	return -1;
+}
+
+HOOK int
+mprotect(void *addr, size_t len, int prot)
+{
+	return hook_mprotect(addr, len, prot, -1);
+}
+
+/* Key -1 is no key: the same as mprotect. */
+HOOK int
+pkey_mprotect(void *addr, size_t len, int prot, int key)
+{
+	return hook_mprotect(addr, len, prot, key);
 }
 
 /* ---- mremap -------------------------------------------------------------- */
@@ -274,65 +298,47 @@ struct move {
 	bool onto; /* the new place overlaps the table */
 };
 
-/* What the kernel would refuse before it unmaps anything. */
-static int
-move_valid(const struct move *m)
-{
-	uintptr_t old = (uintptr_t)m->old, new = (uintptr_t)m->new;
-
-	if (!(m->flags & MREMAP_FIXED))
-		return 0;
-	if (!(m->flags & MREMAP_MAYMOVE) || (new &(PAGE - 1)) != 0 ||
-	    (new < old + m->old_len &&old < new + m->new_len))
-		return -EINVAL;
-	return 0;
-}
-
 /*
- * Between managed memory: the library moves pages and swap blocks.  The kernel
- * moves one mapping; a range that is managed in part is never one.
+ * Small mappings are not managed, but the kernel may have joined one with its
+ * managed neighbour, and moves both at once: then it becomes managed, too.
  */
-static int
-move_active(const struct move *m, void **ret)
+static void
+fill_gaps(uintptr_t start, uintptr_t end)
 {
-	uintptr_t old = (uintptr_t)m->old;
-	int error;
+	const struct range *e;
+	uintptr_t a, stop;
 
-	if (m->from && !ranges_all(&preload.ranges, old, old + m->old_len))
-		return -EFAULT;
-	if (m->from && (m->flags & ~(MREMAP_MAYMOVE | MREMAP_FIXED)))
-		return -EINVAL;
-	if (m->onto && (error = forget(m->new, m->new_len)) != 0)
-		return error;
-	if (m->from) {
-		error = uswap_remap(preload.u, m->old, m->old_len, m->new_len,
-		    m->flags, m->new, ret);
-	} else {
-		*ret = raw_mremap(
-		    m->old, m->old_len, m->new_len, m->flags, m->new);
-		error = *ret == MAP_FAILED ? -errno : 0;
+	for (a = start; a < end && ranges_reserve(&preload.ranges, 1);
+	     a = stop) {
+		e = ranges_at(&preload.ranges, a);
+		if (e != NULL && e->start <= a) {
+			stop = e->end;
+			continue;
+		}
+		stop = e == NULL || e->start > end ? end : e->start;
+		if (uswap_manage(preload.u, (void *)a, stop - a) == 0)
+			ranges_add(&preload.ranges, a, stop, RANGE_WRITE);
 	}
-	if (error != 0 && m->onto)
-		lost(m->new, m->new_len);
-	return error;
 }
 
 static int
 mremap_locked(struct move *m, void **ret)
 {
 	uintptr_t old = (uintptr_t)m->old, new;
+	bool keep = (m->flags & MREMAP_DONTUNMAP) != 0;
 	size_t pieces;
 	int error;
 
 	m->from = any(m->old, m->old_len);
 	m->onto = (m->flags & MREMAP_FIXED) && any(m->new, m->new_len);
-	if ((m->from || m->onto) && (error = move_valid(m)) != 0)
-		return error;
+	if (m->from && preload.state == ACTIVE)
+		fill_gaps(old, old + m->old_len);
 	pieces = ranges_pieces(&preload.ranges, old, old + m->old_len);
-	if (!ranges_reserve(&preload.ranges, pieces + 2))
+	if (!ranges_reserve(&preload.ranges, pieces + 3))
 		return -ENOMEM;
 	if (preload.state == ACTIVE && (m->from || m->onto)) {
-		error = move_active(m, ret);
+		error = uswap_remap(preload.u, m->old, m->old_len, m->new_len,
+		    m->flags, m->new, ret);
 	} else {
 		*ret = raw_mremap(
 		    m->old, m->old_len, m->new_len, m->flags, m->new);
@@ -341,11 +347,15 @@ mremap_locked(struct move *m, void **ret)
 	if (error != 0)
 		return error;
 	new = (uintptr_t)*ret;
-	if (m->from)
-		ranges_move(&preload.ranges, old, m->old_len, new, m->new_len,
-		    (m->flags & MREMAP_DONTUNMAP) != 0);
-	else if (m->onto)
+	if (m->from) {
+		ranges_move(
+		    &preload.ranges, old, m->old_len, new, m->new_len, keep);
+		if (keep) /* the lock went with the pages */
+			ranges_flag(&preload.ranges, old, old + m->old_len, 0,
+			    RANGE_LOCKED);
+	} else if (m->onto) {
 		ranges_remove(&preload.ranges, new, new + m->new_len);
+	}
 	preload_grown();
 	return 0;
 }

@@ -32,10 +32,13 @@ raw_mremap(void *old, size_t old_len, size_t new_len, int flags, void *new)
 	return (void *)syscall(SYS_mremap, old, old_len, new_len, flags, new);
 }
 
+/* With a protection key; -1: without. */
 static inline int
-raw_mprotect(void *addr, size_t len, int prot)
+raw_mprotect(void *addr, size_t len, int prot, int key)
 {
-	return (int)syscall(SYS_mprotect, addr, len, prot);
+	if (key == -1)
+		return (int)syscall(SYS_mprotect, addr, len, prot);
+	return (int)syscall(SYS_pkey_mprotect, addr, len, prot, key);
 }
 
 static inline int

@@ -329,7 +329,7 @@ move(struct sim *s)
 	memcpy(s->poisoned + page_at(to), s->poisoned + page_at(va), n);
 	memcpy(s->wired + page_at(to), s->wired + page_at(va), n);
 	forget(s, va, va + ptoa(n));
-	KASSERT(pager_copy(pg, o, first, new, n) == 0, "pager_copy");
+	KASSERT(pager_copy(pg, o, first, new, 0, n) == 0, "pager_copy");
 	KASSERT(map_remove(&pg->map, va, va + ptoa(n), &part), "map_remove");
 	KASSERT(map_insert(&pg->map, to, to + ptoa(n), new) == 0, "map");
 	if (o->mappings == 0)

@@ -408,7 +408,7 @@ test_copy(void **state)
 	for (pindex_t i = 0; i < 50; i++)
 		blk[i] = block(from, 50 + i);
 	mtx_lock(&pg->lock);
-	assert_int_equal(pager_copy(pg, from, 50, to, 50), 0);
+	assert_int_equal(pager_copy(pg, from, 50, to, 0, 50), 0);
 	mtx_unlock(&pg->lock);
 	for (pindex_t i = 0; i < 50; i++) {
 		assert_int_equal(block(to, i), blk[i]);

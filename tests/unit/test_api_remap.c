@@ -178,6 +178,112 @@ test_zeros(void **state)
 	closes();
 }
 
+/*
+ * The kernel joins untouched memory with what it lands next to, and takes both
+ * from the userfaultfd: what the neighbour had in swap space read as zeros.
+ */
+static void
+test_neighbours(void **state)
+{
+	char *p, *q, *at;
+
+	(void)state;
+	opens("swap,size=64M");
+	at = place(3 * N);
+	p = remap(region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	q = remap(region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED,
+	    at + ptoa(2 * N));
+	write_pages(p, 0, N, 1);
+	write_pages(q, 0, N, 2);
+	page_out(p, 0, N);
+	page_out(q, 0, N);
+	(void)remap(
+	    region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at + ptoa(N));
+	check_pages(p, 0, N, 1);
+	check_pages(q, 0, N, 2);
+	/* All three at once. */
+	works(uswap_pageout(u, at, 3 * N * PAGE));
+	unmap(at, 3 * N);
+	closes();
+}
+
+/* Several regions that the kernel holds for one mapping. */
+static void
+test_several(void **state)
+{
+	char *at = place(2 * N), *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	assert_int_equal(mprotect(at, 2 * N * PAGE, PROT_READ | PROT_WRITE), 0);
+	works(uswap_manage(u, at, N * PAGE));
+	works(uswap_manage(u, at + ptoa(N), N * PAGE));
+	write_pages(at, 0, 2 * N, 3);
+	page_out(at, N / 2, N + N / 2);
+	p = remap(
+	    at, 2 * N, 3 * N, MREMAP_MAYMOVE | MREMAP_FIXED, place(3 * N));
+	check_pages(p, 0, 2 * N, 3);
+	assert_int_equal(uswap_is_managed(u, at, 2 * N * PAGE), 0);
+	p = remap(p, 3 * N, 2 * N, MREMAP_MAYMOVE, NULL);
+	page_out(p, 0, N);
+	check_pages(p, 0, 2 * N, 3);
+	unmap(p, 2 * N);
+	closes();
+}
+
+/* MREMAP_DONTUNMAP: what is left behind is managed, and zeros. */
+static void
+test_left_behind(void **state)
+{
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = mixed();
+	q = remap(p, N, N, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL);
+	check_mixed(q, 0, N);
+	for (uint32_t i = 0; i < N; i++)
+		assert_int_equal(p[ptoa(i)], 0);
+	write_pages(p, 0, N, 4);
+	page_out(p, 0, N);
+	page_out(q, 0, N);
+	check_pages(p, 0, N, 4);
+	check_mixed(q, 0, N);
+	unmap(p, N);
+	unmap(q, N);
+	closes();
+}
+
+/* Memory that is not managed takes the place of managed memory, or cannot. */
+static void
+test_moved_in(void **state)
+{
+	char *p, *q;
+	void *ret;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(N, 5);
+	q = place(N);
+	/* Two mappings: only Linux from 6.17 on would take them. */
+	assert_int_equal(mprotect(q + PAGE, PAGE, PROT_READ), 0);
+	page_out(p, 0, N / 2);
+	fails(uswap_remap(u, q, 2 * PAGE, 2 * PAGE,
+		  MREMAP_MAYMOVE | MREMAP_FIXED, p, &ret),
+	    EFAULT, "");
+	check_pages(p, 0, N, 5);
+	assert_int_equal(mprotect(q, N * PAGE, PROT_READ | PROT_WRITE), 0);
+	memset(q, 9, 2 * PAGE);
+	assert_ptr_equal(
+	    remap(q, 2, 2, MREMAP_MAYMOVE | MREMAP_FIXED, p + PAGE), p + PAGE);
+	assert_int_equal(p[PAGE], 9);
+	assert_int_equal(uswap_is_managed(u, p + PAGE, 2 * PAGE), 0);
+	check_pages(p, 0, 1, 5);
+	check_pages(p, 3, N, 5);
+	unmap(p, N);
+	closes();
+}
+
 static void
 test_refused(void **state)
 {
@@ -206,6 +312,10 @@ main(void)
 	    cmocka_unit_test(test_resize),
 	    cmocka_unit_test(test_onto),
 	    cmocka_unit_test(test_zeros),
+	    cmocka_unit_test(test_neighbours),
+	    cmocka_unit_test(test_several),
+	    cmocka_unit_test(test_left_behind),
+	    cmocka_unit_test(test_moved_in),
 	    cmocka_unit_test(test_refused),
 	};
 
