@@ -178,6 +178,17 @@ test_zeros(void **state)
 	closes();
 }
 
+/* Untouched, and a mapping by itself: the kernel has joined it with nothing. */
+static char *
+alone(void)
+{
+	char *p = place(N + 2) + PAGE;
+
+	assert_int_equal(mprotect(p, N * PAGE, PROT_READ | PROT_WRITE), 0);
+	works(uswap_manage(u, p, N * PAGE));
+	return p;
+}
+
 /*
  * The kernel joins untouched memory with what it lands next to, and takes both
  * from the userfaultfd: what the neighbour had in swap space read as zeros.
@@ -190,15 +201,14 @@ test_neighbours(void **state)
 	(void)state;
 	opens("swap,size=64M");
 	at = place(3 * N);
-	p = remap(region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at);
-	q = remap(region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED,
-	    at + ptoa(2 * N));
+	p = remap(alone(), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	q = remap(
+	    alone(), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at + ptoa(2 * N));
 	write_pages(p, 0, N, 1);
 	write_pages(q, 0, N, 2);
 	page_out(p, 0, N);
 	page_out(q, 0, N);
-	(void)remap(
-	    region(N, 0), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at + ptoa(N));
+	(void)remap(alone(), N, N, MREMAP_MAYMOVE | MREMAP_FIXED, at + ptoa(N));
 	check_pages(p, 0, N, 1);
 	check_pages(q, 0, N, 2);
 	/* All three at once. */
