@@ -1,0 +1,945 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * syscalls DIRECTORY [NAME]: gives system calls memory that has just been paged
+ * out, and prints what each of them did with it: the same with uswap and without.
+ * Run it in 16M.  NAME: only that one.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE    ((size_t)4096)
+#define MEM     ((size_t)4 << 20)
+#define SIZE    ((size_t)70000) /* of a buffer: neither pages nor a power of two */
+#define BALLAST ((size_t)40 << 20)
+
+static char *mem; /* all that the calls are given */
+static size_t used;
+static const char *dir;
+static int file; /* of 1 MiB of known bytes */
+
+static void __attribute__((noreturn, format(printf, 1, 2)))
+die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, ": %s\n", strerror(errno));
+	exit(1);
+}
+#define MUST(e)                                                                \
+	do {                                                                   \
+		if (!(e))                                                      \
+			die("line %d: %s", __LINE__, #e);                      \
+	} while (0)
+
+/* Memory of its own pages, not aligned to any. */
+static void *
+take(size_t size)
+{
+	void *p = mem + used + 2000;
+
+	used += (size + 2000 + PAGE) & ~(PAGE - 1);
+	MUST(used < MEM);
+	return p;
+}
+
+static void
+fill(void *p, size_t size, unsigned seed)
+{
+	for (size_t i = 0; i < size; i++)
+		((unsigned char *)p)[i] =
+		    (unsigned char)(i * 7 + i / 251 + seed);
+}
+
+static uint64_t
+sum(const void *p, size_t size)
+{
+	uint64_t h = 14695981039346656037u;
+
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ ((const unsigned char *)p)[i]) * 1099511628211u;
+	return h;
+}
+
+/* A copy in memory that leaves with the rest. */
+static void *
+copy(const void *p, size_t size)
+{
+	return memcpy(take(size), p, size);
+}
+
+static char *
+text(const char *fmt, ...)
+{
+	char s[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(s, sizeof(s), fmt, ap);
+	va_end(ap);
+	return copy(s, strlen(s) + 1);
+}
+
+/* From here on all of it is out. */
+static void
+out(void)
+{
+	MUST(madvise(mem, MEM, MADV_PAGEOUT) == 0);
+}
+
+static const char *name;
+
+/* One line: what a call returned, errno if it failed, and what it brought. */
+static void
+say(long ret, const void *p, size_t size)
+{
+	int error = ret < 0 ? errno : 0;
+
+	printf("%s: %ld errno %d, %zu bytes: %016lx\n", name, ret, error, size,
+	    size > 0 ? (unsigned long)sum(p, size) : 0);
+}
+
+/* ---- bytes of files ------------------------------------------------------ */
+
+static void
+t_read(void)
+{
+	char *p = take(SIZE);
+
+	fill(p, SIZE, 1);
+	MUST(lseek(file, 1234, SEEK_SET) == 1234);
+	out();
+	say(read(file, p, SIZE), p, SIZE);
+	out();
+	say(pread(file, p, SIZE, (1 << 20) - 5000), p, SIZE);
+}
+
+static void
+t_write(void)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+	char *p = take(SIZE), back[200];
+
+	fill(p, SIZE, 2);
+	out();
+	say(write(fd, p, SIZE), NULL, 0);
+	out();
+	say(pwrite(fd, p, SIZE, 100000), NULL, 0);
+	MUST(pread(fd, back, sizeof(back), 100000 + 50000) == sizeof(back));
+	say(0, back, sizeof(back));
+	close(fd);
+}
+
+static void
+t_vectors(void)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+	struct iovec *v = take(4 * sizeof(*v));
+	char *p = take(4 * SIZE);
+
+	for (int i = 0; i < 4; i++)
+		v[i] = (struct iovec){p + (size_t)i * SIZE, SIZE - (size_t)i};
+	fill(p, 4 * SIZE, 3);
+	out();
+	say(writev(fd, v, 4), NULL, 0);
+	out();
+	say(pwritev(fd, v, 3, 5000), NULL, 0);
+	out();
+	say(pwritev2(fd, v, 3, -1, RWF_DSYNC), NULL, 0);
+	fill(p, 4 * SIZE, 0);
+	out();
+	say(preadv(fd, v, 4, 1), p, 4 * SIZE);
+	out();
+	say(preadv2(fd, v, 2, 10, 0), p, 4 * SIZE);
+	MUST(lseek(fd, 0, SEEK_SET) == 0);
+	out();
+	say(readv(fd, v, 4), p, 4 * SIZE);
+	close(fd);
+}
+
+static void
+t_direct(void)
+{
+	char *path = text("%s/direct", dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
+	char *p = take(20 * PAGE);
+
+	p = (char *)(((uintptr_t)p + PAGE - 1) & ~(PAGE - 1));
+	fill(p, 16 * PAGE, 4);
+	out();
+	say(pwrite(fd, p, 16 * PAGE, 0), NULL, 0);
+	fill(p, 16 * PAGE, 0);
+	out();
+	say(pread(fd, p, 16 * PAGE, 0), p, 16 * PAGE);
+	close(fd);
+	unlink(path);
+}
+
+static void
+t_offsets(void)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR, 0600);
+	off_t *off = take(sizeof(*off));
+	loff_t *a = take(sizeof(*a)), *b = take(sizeof(*b));
+
+	*off = 777;
+	out();
+	say(sendfile(fd, file, off, 100000), off, sizeof(*off));
+	*a = 4096;
+	*b = 100;
+	out();
+	say(copy_file_range(fd, a, fd, b, 3000, 0), b, sizeof(*b));
+	close(fd);
+}
+
+static void
+t_stdio(void)
+{
+	char *p = take(SIZE), *path = text("%s/stdio", dir), *line = NULL;
+	char *mode = text("w+");
+	size_t room = 0;
+	FILE *f;
+
+	fill(p, SIZE, 5);
+	out();
+	f = fopen(path, mode);
+	MUST(f != NULL);
+	say((long)fwrite(p, 1, SIZE, f), NULL, 0);
+	out();
+	say(fprintf(f, "%.*s\n", 3000, p + 1), NULL, 0);
+	out();
+	say(fflush(f), NULL, 0);
+	rewind(f);
+	fill(p, SIZE, 0);
+	out();
+	say((long)fread(p, 1, SIZE, f), p, SIZE);
+	out();
+	say(getline(&line, &room, f), NULL, 0);
+	rewind(f);
+	out();
+	say(fgets(p, 300, f) != NULL, p, 300);
+	fclose(f);
+	free(line);
+	unlink(path);
+}
+
+/* ---- names --------------------------------------------------------------- */
+
+static void
+t_names(void)
+{
+	char *a = text("%s/a", dir), *b = text("%s/b", dir), *got = take(PAGE);
+	char *value = text("value"), *key = text("user.key");
+	struct stat *st = take(sizeof(*st));
+	struct statfs *sf = take(sizeof(*sf));
+	struct statx *sx = take(sizeof(*sx));
+	struct timespec *ts = take(2 * sizeof(*ts));
+	int fd;
+
+	out();
+	fd = open(a, O_RDWR | O_CREAT, 0600);
+	say(fd >= 0, NULL, 0);
+	out();
+	say(openat(AT_FDCWD, b, O_RDONLY), NULL, 0);
+	out();
+	say(stat(a, st), &st->st_mode, sizeof(st->st_mode));
+	out();
+	say(fstat(fd, st), &st->st_size, sizeof(st->st_size));
+	out();
+	say(lstat(a, st), &st->st_nlink, sizeof(st->st_nlink));
+	out();
+	say(statx(AT_FDCWD, a, 0, STATX_MODE, sx), &sx->stx_mode,
+	    sizeof(sx->stx_mode));
+	out();
+	say(statfs(a, sf), &sf->f_namelen, sizeof(sf->f_namelen));
+	out();
+	say(access(a, R_OK) + access(b, R_OK), NULL, 0);
+	out();
+	say(symlink(a, b), NULL, 0);
+	out();
+	say(readlink(b, got, PAGE) > 0, NULL, 0);
+	out();
+	say(unlink(b), NULL, 0);
+	out();
+	say(rename(a, b), NULL, 0);
+	out();
+	say(chmod(b, 0640), NULL, 0);
+	memset(ts, 0, 2 * sizeof(*ts));
+	out();
+	say(utimensat(AT_FDCWD, b, ts, 0), NULL, 0);
+	out();
+	say(setxattr(b, key, value, 5, 0), NULL, 0);
+	out();
+	say(getxattr(b, key, got, PAGE), NULL, 0);
+	out();
+	say(unlink(b), NULL, 0);
+	out();
+	say(mkdir(a, 0700), NULL, 0);
+	out();
+	say(rmdir(a), NULL, 0);
+	out();
+	say(getcwd(got, PAGE) != NULL, NULL, 0);
+	out();
+	say(chdir(text(".")), NULL, 0);
+	close(fd);
+}
+
+static void
+t_directory(void)
+{
+	char *p = take(32768);
+	int fd = open("/proc/self/fdinfo/..", O_RDONLY | O_DIRECTORY);
+	struct dirent *e;
+	DIR *d;
+	long n = 0;
+
+	out();
+	say(syscall(SYS_getdents64, fd, p, 32768) > 100, NULL, 0);
+	close(fd);
+	MUST((d = opendir("/sys/kernel")) != NULL);
+	out();
+	while ((e = readdir(d)) != NULL)
+		n++;
+	closedir(d);
+	say(n > 3, NULL, 0);
+}
+
+/* ---- sockets and pipes --------------------------------------------------- */
+
+/* The other end, which uses memory that is never paged out. */
+static int
+pair(int type, int *ret_other)
+{
+	int fd[2], size = 1 << 20;
+
+	MUST(socketpair(AF_UNIX, type, 0, fd) == 0);
+	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	*ret_other = fd[1];
+	return fd[0];
+}
+
+static char far[1 << 18];
+
+static void
+t_socket(int type)
+{
+	int other, fd = pair(type, &other);
+	char *p = take(SIZE);
+	socklen_t *len = take(sizeof(*len));
+	struct sockaddr_un *from = take(sizeof(*from));
+
+	fill(p, SIZE, 6);
+	out();
+	say(send(fd, p, SIZE, 0), NULL, 0);
+	say(recv(other, far, SIZE, MSG_WAITALL), far, SIZE);
+	out();
+	say(sendto(fd, p, SIZE / 2, 0, NULL, 0), NULL, 0);
+	say(recv(other, far, SIZE / 2, MSG_WAITALL), far, SIZE / 2);
+	fill(far, SIZE, 7);
+	say(send(other, far, SIZE, 0), NULL, 0);
+	out();
+	say(recv(fd, p, SIZE, MSG_WAITALL), p, SIZE);
+	say(send(other, far, SIZE / 3, 0), NULL, 0);
+	*len = sizeof(*from);
+	out();
+	say(recvfrom(fd, p, SIZE, 0, (struct sockaddr *)from, len), p,
+	    SIZE / 3);
+	say(write(other, far, SIZE), NULL, 0);
+	out();
+	say(read(fd, p, SIZE), p, SIZE);
+	close(fd);
+	close(other);
+}
+
+static void
+t_stream(void)
+{
+	t_socket(SOCK_STREAM);
+}
+
+/* What is lost of a datagram is lost for good. */
+static void
+t_datagram(void)
+{
+	t_socket(SOCK_DGRAM);
+}
+
+static void
+t_messages(void)
+{
+	int other, fd = pair(SOCK_SEQPACKET, &other);
+	struct mmsghdr *m = take(4 * sizeof(*m));
+	struct iovec *v = take(4 * sizeof(*v));
+	char *p = take(SIZE), *control = take(256);
+	struct cmsghdr *c;
+
+	for (size_t i = 0; i < 4; i++) {
+		v[i] = (struct iovec){p + i * 16000, 16000};
+		memset(&m[i], 0, sizeof(m[i]));
+		m[i].msg_hdr.msg_iov = &v[i];
+		m[i].msg_hdr.msg_iovlen = 1;
+	}
+	m[0].msg_hdr.msg_control = control;
+	m[0].msg_hdr.msg_controllen = CMSG_SPACE(sizeof(int));
+	c = CMSG_FIRSTHDR(&m[0].msg_hdr);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &file, sizeof(int));
+	fill(p, SIZE, 8);
+	out();
+	say(sendmsg(fd, &m[0].msg_hdr, 0), NULL, 0);
+	out();
+	say(sendmmsg(fd, m + 1, 3, 0), &m[2].msg_len, sizeof(m[2].msg_len));
+	fill(p, SIZE, 0);
+	out();
+	say(recvmsg(other, &m[0].msg_hdr, 0), p, 16000);
+	say(m[0].msg_hdr.msg_controllen >= CMSG_LEN(sizeof(int)), NULL, 0);
+	out();
+	say(recvmmsg(other, m + 1, 3, 0, NULL), p, SIZE);
+	close(fd);
+	close(other);
+}
+
+static void
+t_pipe(void)
+{
+	char *p = take(SIZE);
+	struct iovec *v = take(sizeof(*v));
+	int *fd = take(2 * sizeof(*fd)), to[2];
+
+	out();
+	say(pipe(fd), NULL, 0);
+	MUST(fcntl(fd[1], F_SETPIPE_SZ, 1 << 20) > 0 && pipe(to) == 0 &&
+	     fcntl(to[1], F_SETPIPE_SZ, 1 << 20) > 0);
+	fill(p, SIZE, 9);
+	out();
+	say(write(fd[1], p, SIZE), NULL, 0);
+	fill(p, SIZE, 0);
+	out();
+	say(read(fd[0], p, SIZE), p, SIZE);
+	*v = (struct iovec){p, SIZE};
+	out();
+	say(vmsplice(fd[1], v, 1, 0), NULL, 0);
+	say(tee(fd[0], to[1], SIZE, 0) > 0, NULL, 0);
+	say(splice(fd[0], NULL, to[1], NULL, PAGE, 0), NULL, 0);
+	close(to[1]);
+	close(fd[1]);
+	say(read(fd[0], far, SIZE) > 0, NULL, 0);
+	say(read(to[0], far, SIZE) > 0, far, 1000);
+	close(fd[0]);
+	close(to[0]);
+}
+
+static void
+t_addresses(void)
+{
+	struct sockaddr_un *a = take(sizeof(*a));
+	socklen_t *len = take(sizeof(*len));
+	int *value = take(sizeof(*value)), fd, client;
+
+	memset(a, 0, sizeof(*a));
+	a->sun_family = AF_UNIX;
+	snprintf(a->sun_path, sizeof(a->sun_path), "%s/s", dir);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	client = socket(AF_UNIX, SOCK_STREAM, 0);
+	*value = 1;
+	out();
+	say(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, value, sizeof(*value)),
+	    NULL, 0);
+	*len = sizeof(*value);
+	out();
+	say(getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, value, len), value, 4);
+	out();
+	say(bind(fd, (struct sockaddr *)a, sizeof(*a)), NULL, 0);
+	MUST(listen(fd, 1) == 0);
+	out();
+	say(connect(client, (struct sockaddr *)a, sizeof(*a)), NULL, 0);
+	*len = sizeof(*a);
+	out();
+	say(accept(fd, (struct sockaddr *)a, len) >= 0, len, sizeof(*len));
+	*len = sizeof(*a);
+	out();
+	say(getsockname(fd, (struct sockaddr *)a, len), len, sizeof(*len));
+	unlink(a->sun_path);
+}
+
+/* ---- waiting ------------------------------------------------------------- */
+
+static void
+t_waiting(void)
+{
+	int other, fd = pair(SOCK_STREAM, &other), ep = epoll_create1(0);
+	struct epoll_event *e = take(4 * sizeof(*e));
+	struct pollfd *pf = take(2 * sizeof(*pf));
+	fd_set *set = take(sizeof(*set));
+	struct timeval *tv = take(sizeof(*tv));
+	struct timespec *ts = take(sizeof(*ts));
+	int *n = take(sizeof(*n));
+
+	MUST(write(other, "x", 1) == 1);
+	*e = (struct epoll_event){.events = EPOLLIN, .data.u64 = 77};
+	out();
+	say(epoll_ctl(ep, EPOLL_CTL_ADD, fd, e), NULL, 0);
+	out();
+	say(epoll_wait(ep, e, 4, 1000), &e->data.u64, 8);
+	*pf = (struct pollfd){fd, POLLIN, 0};
+	out();
+	say(poll(pf, 1, 1000), &pf->revents, 2);
+	FD_ZERO(set);
+	FD_SET(fd, set);
+	*tv = (struct timeval){1, 0};
+	out();
+	say(select(fd + 1, set, NULL, NULL, tv), set, 8);
+	*ts = (struct timespec){0, 1000};
+	pf->fd = other;
+	out();
+	say(ppoll(pf, 1, ts, NULL), &pf->revents, 2);
+	out();
+	say(nanosleep(ts, ts), NULL, 0);
+	out();
+	say(clock_nanosleep(CLOCK_MONOTONIC, 0, ts, NULL), NULL, 0);
+	out();
+	say(ioctl(fd, FIONREAD, n), n, sizeof(*n));
+	close(ep);
+	close(fd);
+	close(other);
+}
+
+static void
+t_events(void)
+{
+	struct itimerspec *it = take(sizeof(*it));
+	struct signalfd_siginfo *si = take(sizeof(*si));
+	sigset_t *set = take(sizeof(*set));
+	char *path = text("%s", dir), *got = take(PAGE);
+	uint64_t *count = take(sizeof(*count));
+	int fd = timerfd_create(CLOCK_MONOTONIC, 0), sig, in;
+
+	*it = (struct itimerspec){.it_value = {0, 1000000}};
+	out();
+	say(timerfd_settime(fd, 0, it, NULL), NULL, 0);
+	out();
+	say(read(fd, count, sizeof(*count)), count, sizeof(*count));
+	close(fd);
+	sigemptyset(set);
+	sigaddset(set, SIGUSR2);
+	out();
+	say(sigprocmask(SIG_BLOCK, set, NULL), NULL, 0);
+	out();
+	sig = signalfd(-1, set, 0);
+	raise(SIGUSR2);
+	out();
+	say(read(sig, si, sizeof(*si)), &si->ssi_signo, sizeof(si->ssi_signo));
+	close(sig);
+	in = inotify_init();
+	out();
+	say(inotify_add_watch(in, path, IN_CREATE), NULL, 0);
+	close(open(text("%s/new", dir), O_CREAT | O_WRONLY, 0600));
+	out();
+	say(read(in, got, PAGE), NULL, 0);
+	close(in);
+	unlink(text("%s/new", dir));
+}
+
+/* ---- threads ------------------------------------------------------------- */
+
+struct shared {
+	pthread_mutex_t mutex;
+	pthread_cond_t cond;
+	sem_t sem;
+	int turn;
+	char apart[PAGE]; /* the word has a page of its own */
+	uint32_t word;
+};
+
+static void *
+play(void *arg)
+{
+	struct shared *s = arg;
+
+	for (int i = 0; i < 20; i++) {
+		pthread_mutex_lock(&s->mutex);
+		while (s->turn % 2 == 0)
+			pthread_cond_wait(&s->cond, &s->mutex);
+		s->turn++;
+		pthread_cond_signal(&s->cond);
+		pthread_mutex_unlock(&s->mutex);
+		out();
+	}
+	sem_wait(&s->sem);
+	__atomic_store_n(&s->word, 2, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &s->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	return NULL;
+}
+
+static void
+t_futex(void)
+{
+	struct shared *s = take(sizeof(*s));
+	struct timespec *ts = take(sizeof(*ts));
+	pthread_t t;
+
+	memset(s, 0, sizeof(*s));
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->cond, NULL);
+	sem_init(&s->sem, 1, 0);
+	MUST(pthread_create(&t, NULL, play, s) == 0);
+	for (int i = 0; i < 20; i++) {
+		pthread_mutex_lock(&s->mutex);
+		while (s->turn % 2 == 1)
+			pthread_cond_wait(&s->cond, &s->mutex);
+		s->turn++;
+		pthread_cond_signal(&s->cond);
+		pthread_mutex_unlock(&s->mutex);
+	}
+	out();
+	sem_post(&s->sem);
+	while (__atomic_load_n(&s->word, __ATOMIC_SEQ_CST) != 2) {
+		*ts = (struct timespec){0, 1000000};
+		out();
+		syscall(SYS_futex, &s->word, FUTEX_WAIT, 0, ts, NULL, 0);
+	}
+	pthread_join(t, NULL);
+	say(s->turn, NULL, 0);
+	out();
+	say(syscall(SYS_futex, &s->word, FUTEX_WAIT, 0, NULL, NULL, 0), NULL,
+	    0);
+	*ts = (struct timespec){0, 1000000};
+	out();
+	say(syscall(SYS_futex, &s->word, FUTEX_WAIT, 2, ts, NULL, 0), NULL, 0);
+	out();
+	say(syscall(SYS_futex, &s->word, FUTEX_CMP_REQUEUE, 1, 1, &s->turn, 2),
+	    NULL, 0);
+}
+
+/* Deeper than what is there. */
+static long
+dig(int depth)
+{
+	volatile char here[1000];
+
+	memset((char *)here, depth, sizeof(here));
+	return depth == 0 ? 0 : dig(depth - 1) + here[500];
+}
+
+static void *
+on_stack(void *arg)
+{
+	char here[PAGE];
+	long n = 0;
+
+	(void)arg;
+	for (int i = 0; i < 5; i++) {
+		fill(here, PAGE, (unsigned)i);
+		out();
+		n += pread(file, here, PAGE, i) + dig(40);
+	}
+	return (void *)n;
+}
+
+static void
+t_stack(void)
+{
+	size_t size = (size_t)256 << 10;
+	char *p = take(size + PAGE);
+	pthread_attr_t attr;
+	pthread_t t;
+	void *ret;
+
+	p = (char *)(((uintptr_t)p + PAGE - 1) & ~(PAGE - 1));
+	pthread_attr_init(&attr);
+	MUST(pthread_attr_setstack(&attr, p, size) == 0);
+	out();
+	MUST(pthread_create(&t, &attr, on_stack, NULL) == 0);
+	MUST(pthread_join(t, &ret) == 0);
+	say((long)ret, NULL, 0);
+}
+
+/* ---- signals ------------------------------------------------------------- */
+
+static volatile long handled;
+
+static void
+handler(int sig)
+{
+	handled += sig + dig(10);
+	out();
+}
+
+static void
+t_altstack(void)
+{
+	stack_t *ss = take(sizeof(*ss));
+	struct sigaction *sa = take(sizeof(*sa));
+	char *p = take((size_t)64 << 10);
+
+	*ss = (stack_t){.ss_sp = p, .ss_size = (size_t)64 << 10};
+	memset(sa, 0, sizeof(*sa));
+	sa->sa_handler = handler;
+	sa->sa_flags = SA_ONSTACK;
+	out();
+	say(sigaltstack(ss, NULL), NULL, 0);
+	out();
+	say(sigaction(SIGUSR1, sa, NULL), NULL, 0);
+	for (int i = 0; i < 5; i++) {
+		out();
+		raise(SIGUSR1);
+	}
+	say(handled, NULL, 0);
+	ss->ss_flags = SS_DISABLE;
+	MUST(sigaltstack(ss, NULL) == 0);
+}
+
+/* ---- numbers ------------------------------------------------------------- */
+
+static void
+t_numbers(void)
+{
+	struct utsname *u = take(sizeof(*u));
+	struct rusage *ru = take(sizeof(*ru));
+	struct rlimit *rl = take(sizeof(*rl));
+	struct timespec *ts = take(sizeof(*ts));
+	cpu_set_t *cpus = take(sizeof(*cpus));
+	char *p = take(SIZE), *title = take(16);
+	gid_t *groups = take(64 * sizeof(*groups));
+	static const char zeros[SIZE];
+
+	out();
+	say(uname(u), u->sysname, sizeof(u->sysname));
+	out();
+	say(getrusage(RUSAGE_SELF, ru), NULL, 0);
+	out();
+	say(getrlimit(RLIMIT_CORE, rl), NULL, 0);
+	out();
+	say(clock_gettime(CLOCK_REALTIME, ts), NULL, 0);
+	out();
+	say(syscall(SYS_clock_gettime, CLOCK_REALTIME, ts), NULL, 0);
+	out();
+	say(sched_getaffinity(0, sizeof(*cpus), cpus), NULL, 0);
+	memset(p, 0, SIZE);
+	out();
+	say(getrandom(p, SIZE, 0), NULL, 0);
+	say(memcmp(p + SIZE / 2, zeros, SIZE / 4) != 0, NULL, 0);
+	out();
+	say(prctl(PR_GET_NAME, title), NULL, 0);
+	out();
+	say(getgroups(64, groups) >= 0, NULL, 0);
+}
+
+static void
+t_ipc(void)
+{
+	struct {
+		long type;
+		char data[3000];
+	} *m = take(sizeof(*m));
+	struct sembuf *op = take(sizeof(*op));
+	int q = msgget(IPC_PRIVATE, 0600), s = semget(IPC_PRIVATE, 1, 0600);
+
+	m->type = 5;
+	fill(m->data, sizeof(m->data), 10);
+	out();
+	say(msgsnd(q, m, sizeof(m->data), 0), NULL, 0);
+	fill(m->data, sizeof(m->data), 0);
+	out();
+	say(msgrcv(q, m, sizeof(m->data), 5, 0), m->data, sizeof(m->data));
+	*op = (struct sembuf){0, 1, 0};
+	out();
+	say(semop(s, op, 1), NULL, 0);
+	msgctl(q, IPC_RMID, NULL);
+	semctl(s, 0, IPC_RMID);
+}
+
+/* ---- other processes ----------------------------------------------------- */
+
+static void
+t_spawn(void)
+{
+	char **argv = take(4 * sizeof(*argv)), **envp = take(2 * sizeof(*envp));
+	char *path = text("/bin/sh");
+	int *status = take(sizeof(*status));
+	pid_t pid;
+
+	argv[0] = text("sh");
+	argv[1] = text("-c");
+	argv[2] = text("exit $CODE");
+	argv[3] = NULL;
+	envp[0] = text("CODE=9");
+	envp[1] = NULL;
+	out();
+	MUST(posix_spawn(&pid, path, NULL, NULL, argv, envp) == 0);
+	out();
+	MUST(waitpid(pid, status, 0) == pid);
+	say(WEXITSTATUS(*status), NULL, 0);
+}
+
+/* Made before there is a pager; looks at this process when told. */
+static int helper;
+static pid_t helper_pid;
+struct question {
+	bool write;
+	char *p;
+};
+
+static uint64_t
+look_from_outside(bool write, pid_t pid, char *p)
+{
+	struct iovec to = {far, SIZE}, from = {p, SIZE};
+
+	if (write)
+		fill(far, SIZE, 12);
+	MUST((write ? process_vm_writev(pid, &to, 1, &from, 1, 0)
+		    : process_vm_readv(pid, &to, 1, &from, 1, 0)) ==
+	     (ssize_t)SIZE);
+	return sum(far, SIZE);
+}
+
+static void
+serve(int fd)
+{
+	struct question ask;
+	uint64_t answer;
+
+	while (read(fd, &ask, sizeof(ask)) == sizeof(ask)) {
+		answer = look_from_outside(ask.write, getppid(), ask.p);
+		MUST(write(fd, &answer, sizeof(answer)) == sizeof(answer));
+	}
+	_exit(0);
+}
+
+static void
+start_helper(void)
+{
+	int fd[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0);
+	helper_pid = fork();
+	MUST(helper_pid >= 0);
+	if (helper_pid == 0) {
+		close(fd[0]);
+		serve(fd[1]);
+	}
+	close(fd[1]);
+	helper = fd[0];
+	prctl(PR_SET_PTRACER, helper_pid, 0, 0, 0);
+}
+
+static void
+t_outside(void)
+{
+	char *p = take(SIZE);
+	uint64_t answer;
+
+	for (int write = 0; write < 2; write++) {
+		struct question ask = {write, p};
+
+		fill(p, SIZE, 11);
+		out();
+		MUST(send(helper, &ask, sizeof(ask), 0) == sizeof(ask));
+		MUST(read(helper, &answer, sizeof(answer)) == sizeof(answer));
+		say(write, &answer, sizeof(answer));
+	}
+	say(0, p, SIZE);
+}
+
+/* ---- all of them --------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} tests[] = {
+    {"read", t_read},
+    {"write", t_write},
+    {"vectors", t_vectors},
+    {"direct", t_direct},
+    {"offsets", t_offsets},
+    {"stdio", t_stdio},
+    {"names", t_names},
+    {"directory", t_directory},
+    {"stream", t_stream},
+    {"datagram", t_datagram},
+    {"messages", t_messages},
+    {"pipe", t_pipe},
+    {"addresses", t_addresses},
+    {"waiting", t_waiting},
+    {"events", t_events},
+    {"futex", t_futex},
+    {"stack", t_stack},
+    {"altstack", t_altstack},
+    {"numbers", t_numbers},
+    {"ipc", t_ipc},
+    {"spawn", t_spawn},
+    {"outside", t_outside},
+};
+
+int
+main(int argc, char **argv)
+{
+	char *ballast;
+
+	MUST(argc > 1);
+	dir = argv[1];
+	start_helper();
+	file = open(dir, O_TMPFILE | O_RDWR, 0600);
+	for (size_t at = 0; at < (size_t)1 << 20; at += sizeof(far)) {
+		fill(far, sizeof(far), (unsigned)at >> 10);
+		MUST(write(file, far, sizeof(far)) == (ssize_t)sizeof(far));
+	}
+	mem = mmap(NULL, MEM, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ballast = malloc(BALLAST);
+	MUST(mem != MAP_FAILED && ballast != NULL);
+	memset(ballast, 1, BALLAST);
+	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		if (argc > 2 && strcmp(argv[2], tests[i].name) != 0)
+			continue;
+		name = tests[i].name;
+		used = 0;
+		tests[i].fn();
+		fflush(stdout);
+	}
+	free(ballast);
+	return 0;
+}
