@@ -180,14 +180,14 @@ USWAP_API int uswap_swapon_check(const char *spec);
  * Errors: ENOENT no device has that name; EBUSY it is being taken away
  * already; ENOMEM the other devices have less free than this one holds: before
  * anything was moved, but with USWAP_FORCE, or because the space was used up
- * meanwhile; EINTR uswap_swapoff_stop; EIO the device is away, as that of a
- * network may be, and will have its pages when it is back; EINVAL unknown
- * flags; EAGAIN, EMFILE, ENOMEM no thread or buffers for the move.
+ * meanwhile; EINTR uswap_swapoff_stop; EIO the device is away and may have its
+ * pages when it is back, without USWAP_FORCE; EINVAL unknown flags; EAGAIN, EMFILE, ENOMEM no thread or buffers for the move.
  */
 enum {
 	/*
 	 * Begin even if the other devices have less free than this one holds:
-	 * what is in memory needs no other place at first.
+	 * what is in memory needs no other place at first.  And give up what
+	 * cannot be read because the device is away.
 	 */
 	USWAP_FORCE = 1 << 0,
 };
@@ -211,6 +211,11 @@ USWAP_API int uswap_set_priority(uswap_t *u, const char *name, int prio);
 
 enum {
 	USWAP_DEVICE_CLOSING = 1 << 0, /* being taken away: uswap_swapoff */
+	/*
+	 * All transfers fail: nothing is written to it but a try now and then,
+	 * and it is used again when one of them, or a read, succeeds.
+	 */
+	USWAP_DEVICE_AWAY = 1 << 1,
 };
 
 /* Devices that can be in use at once. */
@@ -228,6 +233,7 @@ struct uswap_device {
 	uint64_t reads, writes;
 	uint64_t read_pages, write_pages;
 	uint64_t read_errors, write_errors;
+	uint64_t slow; /* requests that took longer than 20 seconds */
 };
 
 /*
@@ -356,7 +362,8 @@ USWAP_API int uswap_residency(
 	X(ram_peak, "bytes", "the highest ram_used so far")                    \
 	X(managed, "bytes", "address space of the managed regions")            \
 	X(swap_total, "bytes",                                                 \
-	    "swap space that can be allocated, not on a closing device")       \
+	    "swap space that can be allocated, not on a device that is "       \
+	    "closing or away")                                                 \
 	X(swap_used, "bytes", "swap space in use")                             \
 	X(metadata, "bytes", "the pager's own bookkeeping")                    \
 	X(pages_active, "pages", "mapped into the program")                    \
@@ -388,7 +395,8 @@ USWAP_API int uswap_residency(
 	X(v_swapout, "requests", "FreeBSD's name: writes begun")               \
 	X(v_swappgsin, "pages", "FreeBSD's name: pages of reads begun")        \
 	X(v_swappgsout, "pages", "FreeBSD's name: pages of writes begun")      \
-	X(v_intrans, "events", "FreeBSD's name: faults on pages on their way")
+	X(v_intrans, "events", "FreeBSD's name: faults on pages on their way") \
+	X(transfers_slow, "requests", "took longer than 20 seconds")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;

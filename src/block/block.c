@@ -45,12 +45,6 @@ blkdev_pages(const struct blkdev *dev)
 	return dev->pages;
 }
 
-bool
-blkdev_gone(const struct blkdev *dev)
-{
-	return atomic_load_explicit(&dev->gone, memory_order_relaxed);
-}
-
 /* Counters are independent of each other: a reader may catch them between. */
 void
 blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
@@ -64,6 +58,7 @@ blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
 	GET(write_errors);
 	GET(inflight);
 	GET(reconnects);
+	GET(slow);
 #undef GET
 }
 
@@ -71,12 +66,15 @@ blkdev_stats(const struct blkdev *dev, struct blkdev_stats *st)
 	(void)atomic_fetch_add_explicit(&(counter), n, memory_order_relaxed)
 
 void
-blkq_init(struct blkq *q, const struct blkq_ops *ops, unsigned depth)
+blkq_init(struct blkq *q, const struct blkq_ops *ops, unsigned depth,
+    struct clock *clock)
 {
 	KASSERT(depth > 0, "a queue of depth 0");
 	q->ops = ops;
 	q->depth = depth;
 	q->inflight = 0;
+	q->clock = clock;
+	TAILQ_INIT(&q->aged);
 	STAILQ_INIT(&q->done);
 	STAILQ_INIT(&q->held);
 	STAILQ_INIT(&q->given);
@@ -138,6 +136,7 @@ blkq_submit(struct blkq *q, struct blkreq *req)
 	req->progress = 0;
 	req->retries = 0;
 	q->inflight++;
+	health_begin(q, req);
 	COUNT(dev->inflight, 1);
 	if (req->op == BLK_READ) {
 		COUNT(dev->reads, 1);
@@ -155,6 +154,7 @@ blkq_complete(struct blkq *q, struct blkreq *req, int error)
 	KASSERT(req->q == q, "completed on a queue it was not submitted to");
 	KASSERT(error >= 0, "negative errno %d", error);
 	req->error = error;
+	health_judge(req, error);
 	if (error != 0) {
 		if (req->op == BLK_READ)
 			COUNT(req->dev->read_errors, 1);
@@ -238,6 +238,7 @@ blkq_poll(struct blkq *q)
 	if (req == NULL)
 		return NULL;
 	STAILQ_REMOVE_HEAD(&q->done, link);
+	health_end(q, req);
 	req->q = NULL;
 	q->inflight--;
 	/* Last, and releasing: from here the device may be closed. */
@@ -257,7 +258,7 @@ blkq_wait(struct blkq *q, int timeout_ms)
 {
 	pass_on(q);
 	if (STAILQ_EMPTY(&q->done))
-		q->ops->wait(q, timeout_ms);
+		q->ops->wait(q, health_look(q, timeout_ms));
 }
 
 void
@@ -297,4 +298,14 @@ blkq_check(const struct blkq *q)
 		n++;
 	}
 	KASSERT(n <= q->inflight, "(3) %u done or held of %u", n, q->inflight);
+	n = 0;
+	TAILQ_FOREACH (req, &q->aged, age) {
+		const struct blkreq *next = TAILQ_NEXT(req, age);
+
+		KASSERT(req->q == q, "(4) a stranger has an age");
+		KASSERT(next == NULL || req->since_ns <= next->since_ns,
+		    "(4) not in order of age");
+		n++;
+	}
+	KASSERT(n == q->inflight, "(4) %u of %u have an age", n, q->inflight);
 }

@@ -60,7 +60,10 @@ struct blkreq {
 
 	/* the queue's own, from submit to reap */
 	STAILQ_ENTRY(blkreq) link;
+	TAILQ_ENTRY(blkreq) age;
 	struct blkq *q; /* NULL when not in flight */
+	uint64_t since_ns; /* submitted */
+	bool slow; /* it was counted */
 	/* sim: when it is due; nbd: when it came */
 	uint64_t stamp_ns;
 	/* pages done, when a transfer was short; nbd: pages started */
@@ -69,6 +72,13 @@ struct blkreq {
 	uint32_t retries;
 };
 STAILQ_HEAD(blkreq_list, blkreq);
+TAILQ_HEAD(blkreq_aged, blkreq);
+
+/*
+ * A transfer that takes longer is counted, and said on stderr, and again as long
+ * as it takes; that much apart for each device.  FreeBSD's limit.
+ */
+#define BLK_SLOW_NS UINT64_C(20000000000)
 
 /* ---- devices: block.c --------------------------------------------------- */
 
@@ -137,9 +147,18 @@ uint32_t blkdev_pages(const struct blkdev *);
 
 /*
  * Whether the device is away as a whole and all transfers fail, though it may
- * come back: its blocks are as good as ever.  Any thread.
+ * come back: its blocks are as good as ever.  Any thread.  An engine may know;
+ * of every device the guard in front of it finds out: at once by an error that
+ * speaks of the device (ENXIO, ENODEV, ENOMEDIUM, ESHUTDOWN, ESTALE), else by 8
+ * reads or 8 writes at different blocks that failed one after the other.  The
+ * next one that succeeds shows that it is back.
  */
 bool blkdev_gone(const struct blkdev *);
+/*
+ * Whether a device that is away should be tried now, by whoever would pass it
+ * over to write elsewhere: rarely, and ever more rarely.
+ */
+bool blkdev_try(struct blkdev *);
 
 /* Totals since the device was opened; any thread may read them. */
 struct blkdev_stats {
@@ -148,6 +167,7 @@ struct blkdev_stats {
 	uint64_t read_errors, write_errors;
 	uint32_t inflight;
 	uint64_t reconnects; /* of an export: connections made again */
+	uint64_t slow; /* transfers that took longer than BLK_SLOW_NS */
 };
 void blkdev_stats(const struct blkdev *, struct blkdev_stats *);
 
@@ -185,7 +205,7 @@ struct blkreq *blkq_poll(struct blkq *);
  * Sleeps until a completion can be reaped, the watched descriptor is
  * readable, the queue is kicked, or timeout_ms (-1: no limit) is over.
  * Returns at once if one of these already holds, and sometimes for no reason:
- * callers loop.
+ * callers loop.  Says on stderr what has been under way for BLK_SLOW_NS.
  */
 void blkq_wait(struct blkq *, int timeout_ms);
 /*

@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "block/block.h"
 
@@ -33,6 +34,11 @@ struct blkdev {
 	_Atomic uint32_t inflight;
 	_Atomic uint64_t reconnects; /* the engine's, like gone */
 	_Atomic bool gone; /* see blkdev_gone */
+	/* health.c's, by enum blk_op: failures in a row, and the last block */
+	_Atomic uint32_t fails[2], fail_blk[2];
+	_Atomic bool failing; /* as far as these tell, it is away */
+	_Atomic uint32_t passed; /* how often it was passed over since */
+	_Atomic uint64_t slow, slow_said_ns; /* the last message of it */
 };
 
 struct blkq_ops {
@@ -44,20 +50,23 @@ struct blkq_ops {
 };
 
 /*
- * Engines embed this as their first member.  ops and depth are constant, what
+ * Engines embed this as their first member.  ops, clock and depth are constant, what
  * is given is under its lock, the rest is the owner's.
  *
  * (1) inflight <= depth: what was submitted and not yet reaped by poll.
  * (2) every request on done belongs to this queue, and there are at most
  *     inflight of them.
  * (3) so does every request on held, which its device has not seen yet.
+ * (4) aged has what was submitted and is not yet reaped, the oldest first.
  */
 struct blkq {
 	const struct blkq_ops *ops;
+	struct clock *clock;
 	unsigned depth;
 	unsigned inflight; /* submitted and not yet reaped by poll */
 	struct blkreq_list done; /* complete, waiting for blkq_poll */
 	struct blkreq_list held; /* to be passed to their device's start */
+	struct blkreq_aged aged;
 	struct mtx given_lock; /* RANK_BLKQ */
 	struct blkreq_list given; /* complete, by another thread */
 	_Atomic bool any_given; /* worth taking the lock */
@@ -66,7 +75,8 @@ struct blkq {
 /* Sets up the shared part, in memory that is zero. */
 void blkdev_init(struct blkdev *, const struct blkdev_ops *, const char *name,
     uint32_t pages);
-void blkq_init(struct blkq *, const struct blkq_ops *, unsigned depth);
+void blkq_init(
+    struct blkq *, const struct blkq_ops *, unsigned depth, struct clock *);
 
 /* Engines call this once per request, from reap or wait. */
 void blkq_complete(struct blkq *, struct blkreq *, int error);
@@ -75,5 +85,16 @@ void blkq_complete(struct blkq *, struct blkreq *, int error);
 void blkq_hold(struct blkdev *, struct blkq *, struct blkreq *);
 /* Completes such a request, from any thread, and kicks its owner. */
 void blkq_give(struct blkreq *, int error);
+/* An engine that knows: the device is away, or it is back. */
+void blkdev_set_gone(struct blkdev *, bool gone);
+
+/* ---- health.c, for block.c ----------------------------------------------- */
+
+/* A request is submitted, completes with this result, is reaped. */
+void health_begin(struct blkq *, struct blkreq *);
+void health_judge(const struct blkreq *, int error);
+void health_end(struct blkq *, struct blkreq *);
+/* Says what is slow; returns how long to sleep until the next look, in ms. */
+int health_look(struct blkq *, int timeout_ms);
 
 #endif

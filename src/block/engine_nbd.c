@@ -34,8 +34,6 @@
 
 #define SEC             UINT64_C(1000000000)
 #define TIMEOUT_DEFAULT 30 /* seconds */
-/* When a person should know that somebody waits, and how often. */
-#define WAIT_NOTE (20 * SEC)
 /* So much later than promised, the process is taken for stuck. */
 #define STUCK_GRACE (60 * SEC)
 /* How long the process may take to disconnect. */
@@ -67,7 +65,6 @@ struct nbddev {
 	struct piece piece[NBDW_SLOTS];
 	uint32_t free;
 	bool dead; /* the process has ended */
-	uint64_t noted_ns; /* the last note of a long wait */
 };
 
 /* ---- pieces; the lock is held -------------------------------------------- */
@@ -280,8 +277,9 @@ state_changed(struct nbddev *nd, const struct nbdw *m)
 	bool gone = m->error != 0;
 
 	atomic_store(&nd->dev.reconnects, m->offset);
-	if (atomic_exchange(&nd->dev.gone, gone) == gone)
+	if (atomic_load(&nd->dev.gone) == gone)
 		return;
+	blkdev_set_gone(&nd->dev, gone);
 	if (gone)
 		log_msg(LOG_ERROR,
 		    "%s: no connection for %u s: pages on it are lost for "
@@ -303,25 +301,16 @@ oldest(const struct nbddev *nd)
 	return t;
 }
 
-/* Says who waits for long, and gives up a process that is stuck. */
+/* Gives up a process that is stuck. */
 static void
 look_at_clock(struct nbddev *nd)
 {
-	uint64_t now = clock_now_ns(&clock_real), since, waited;
-	bool note;
+	uint64_t now = clock_now_ns(&clock_real), since;
 
 	mtx_lock(&nd->lock);
 	since = oldest(nd);
-	waited = since < now ? now - since : 0;
-	note = waited > WAIT_NOTE && now - nd->noted_ns > WAIT_NOTE;
-	if (note)
-		nd->noted_ns = now;
 	mtx_unlock(&nd->lock);
-	if (note)
-		log_msg(LOG_NOTE,
-		    "%s: indefinite wait: a transfer has taken %u s",
-		    nd->dev.name, (unsigned)(waited / SEC));
-	if (waited > nd->timeout_ns + STUCK_GRACE)
+	if (since < now && now - since > nd->timeout_ns + STUCK_GRACE)
 		(void)shutdown(nd->process.sock, SHUT_RDWR);
 }
 
@@ -368,7 +357,7 @@ nbd_main(void *arg)
 	log_msg(LOG_ERROR,
 	    "%s: its process uswap-nbd has ended: pages on it are lost",
 	    nd->dev.name);
-	atomic_store(&nd->dev.gone, true);
+	blkdev_set_gone(&nd->dev, true);
 	mtx_lock(&nd->lock);
 	nd->dead = true;
 	fail_all(nd);

@@ -234,7 +234,7 @@ blkq_create_sim(unsigned depth, struct simclock *clock, struct blkq **ret)
 
 	if (sq == NULL)
 		return -ENOMEM;
-	blkq_init(&sq->q, &simq_ops, depth);
+	blkq_init(&sq->q, &simq_ops, depth, &clock->clock);
 	sq->clock = clock;
 	STAILQ_INIT(&sq->pending);
 	*ret = &sq->q;
@@ -309,5 +309,5 @@ void
 simdisk_away(struct blkdev *dev, bool away)
 {
 	simdisk(dev)->unplugged = away;
-	atomic_store(&dev->gone, away);
+	blkdev_set_gone(dev, away);
 }

@@ -20,6 +20,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -34,7 +35,8 @@ enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
 
 struct uringdev {
 	struct blkdev dev;
-	int fd; /* constant */
+	int fd; /* constant, like disk */
+	bool disk; /* a block device */
 };
 
 /* Whether the owner sleeps decides what a kick costs. */
@@ -144,13 +146,24 @@ uring_submit(struct blkdev *dev, struct blkq *q, struct blkreq *req)
 }
 
 /*
+ * Why there is an end where there should be blocks: a file was cut behind our
+ * back, and new blocks can be written to it; or a disk was taken out, of which
+ * the kernel says that it has no blocks.
+ */
+static int
+uring_end(const struct uringdev *ud)
+{
+	return ud->disk ? ENXIO : EIO;
+}
+
+/*
  * One transfer has returned res.  Progress is counted in whole pages; what is
- * less than a page is transferred again, and no page at all (the end of a
- * file that was cut behind our back) is an error.
+ * less than a page is transferred again, and no page at all is an error.
  */
 static void
 uring_transferred(struct uringq *u, struct blkreq *req, int res)
 {
+	struct uringdev *ud = (struct uringdev *)req->dev;
 	uint32_t pages;
 
 	if (res == -EINTR || res == -EAGAIN) {
@@ -160,7 +173,8 @@ uring_transferred(struct uringq *u, struct blkreq *req, int res)
 		}
 	}
 	if (res < 0) {
-		blkq_complete(&u->q, req, -res);
+		blkq_complete(&u->q, req,
+		    res == -ENOSPC && ud->disk ? uring_end(ud) : -res);
 		return;
 	}
 	pages = (uint32_t)atop(res);
@@ -168,7 +182,7 @@ uring_transferred(struct uringq *u, struct blkreq *req, int res)
 	    pages - (req->npages - req->progress));
 	req->progress += pages;
 	if (pages == 0)
-		blkq_complete(&u->q, req, EIO);
+		blkq_complete(&u->q, req, uring_end(ud));
 	else if (req->progress < req->npages)
 		uring_queue(u, req);
 	else
@@ -376,7 +390,7 @@ blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret)
 	u = mem_map(round_page(sizeof(*u)));
 	if (u == NULL)
 		return -ENOMEM;
-	blkq_init(&u->q, &uringq_ops, depth);
+	blkq_init(&u->q, &uringq_ops, depth, &clock_real);
 	atomic_init(&u->state, AWAKE);
 	u->watch_fd = watch_fd;
 	u->kick_fd = eventfd(0, EFD_CLOEXEC);
@@ -416,11 +430,13 @@ int
 uringdev_create(int fd, const char *name, uint32_t pages, struct blkdev **ret)
 {
 	struct uringdev *ud = mem_map(round_page(sizeof(*ud)));
+	struct stat st;
 
 	if (ud == NULL)
 		return -ENOMEM;
 	blkdev_init(&ud->dev, &uringdev_ops, name, pages);
 	ud->fd = fd;
+	ud->disk = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
 	*ret = &ud->dev;
 	return 0;
 }

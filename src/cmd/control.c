@@ -32,7 +32,8 @@ const char off_usage[] =
     "interrupts it; the device is in full use again then.\n"
     "\n"
     "Options:\n"
-    "  -f            begin even if the other devices have less room\n"
+    "  -f            begin even if the other devices have less room, and give up\n"
+    "                what cannot be read because the device is away\n"
     "  -h, --help    show this text\n"
     "\n"
     "Exit status: 0 done; 1 refused; 2 wrong usage; 130 interrupted.\n";

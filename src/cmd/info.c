@@ -62,7 +62,8 @@ print_device(
 static int
 name_of(const struct json_t *device, char *name, size_t size)
 {
-	return snprintf(name, size, "%s%s", json_text(device, "device"),
+	return snprintf(name, size, "%s%s%s", json_text(device, "device"),
+	    json_true_at(device, "away") ? " (away)" : "",
 	    json_true_at(device, "closing") ? " (closing)" : "");
 }
 

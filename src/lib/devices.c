@@ -110,8 +110,8 @@ explain(char *text, size_t len, const char *name, int error)
 		break;
 	case -EIO:
 		strf(text, len,
-		    "%s stays in use: it cannot be reached, and pages are on "
-		    "it; try again when it is back",
+		    "%s stays in use: it is away, and pages are on it; try "
+		    "again when it is back, or give them up with -f",
 		    name);
 		break;
 	case -EINTR:
@@ -233,7 +233,8 @@ describe(const struct swdev_info *info, struct uswap_device *d)
 	blkdev_stats(info->dev, &st);
 	strf(d->name, sizeof(d->name), "%s", info->name);
 	d->prio = info->prio;
-	d->flags = info->closing ? USWAP_DEVICE_CLOSING : 0;
+	d->flags = (info->closing ? USWAP_DEVICE_CLOSING : 0u) |
+		   (info->away ? USWAP_DEVICE_AWAY : 0u);
 	d->blocks = info->blocks;
 	d->used = info->used;
 	d->bad = info->bad;
@@ -243,6 +244,7 @@ describe(const struct swdev_info *info, struct uswap_device *d)
 	d->write_pages = st.write_pages;
 	d->read_errors = st.read_errors;
 	d->write_errors = st.write_errors;
+	d->slow = st.slow;
 }
 
 /* arg[0]: room for USWAP_DEVICES_MAX, which is not managed memory. */

@@ -313,6 +313,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .v_swappgsout = k->v_swappgsout,
 	    .v_intrans = k->v_intrans,
 	    .pages_moved = k->pages_moved,
+	    .transfers_slow = swspace_slow(&pg->space),
 	};
 	mtx_unlock(&pg->lock);
 	return 0;

@@ -247,7 +247,7 @@ read_failed(struct swapoff *so, struct move *m)
 {
 	read_message(so->pg, m);
 	/* Its pages are there again when it is back: none is given up. */
-	if (blkdev_gone(m->req.dev)) {
+	if (blkdev_gone(m->req.dev) && !so->force) {
 		so->error = -EIO;
 		return MOVE_DONE;
 	}

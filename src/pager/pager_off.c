@@ -80,12 +80,14 @@ swapoff_begin(struct swapoff *so, struct swdev *dev, bool force)
 	if (swspace_is_closing(dev))
 		return -EBUSY;
 	so->first = swspace_place(dev, &so->blocks);
-	if (blkdev_gone(swspace_locate(s, so->first, &at)))
+	if (!force && swspace_used_on(dev) > 0 &&
+	    blkdev_gone(swspace_locate(s, so->first, &at)))
 		return -EIO;
 	if (!force && swspace_elsewhere(s, dev) < swspace_used_on(dev))
 		return -ENOMEM;
 	swspace_close(s, dev);
 	so->dev = dev;
+	so->force = force;
 	window_begin(so, 0);
 	so->progress = true;
 	so->error = 0;
@@ -298,8 +300,9 @@ end(struct swapoff *so)
 	}
 	so->dev = NULL;
 	mtx_unlock(&pg->lock);
-	if (dev != NULL)
-		blkdev_close(dev);
+	if (dev == NULL)
+		return;
+	blkdev_close(dev);
 }
 
 /*

@@ -89,6 +89,7 @@ struct swapoff {
 	bool looked_up; /* owner is complete */
 	uint32_t object; /* looking up: where the walk is */
 	pindex_t pindex;
+	bool force; /* pages that cannot be read are given up */
 	bool progress; /* this pass did something */
 	int error; /* why it ends before its time */
 	_Atomic bool stop; /* any thread: interrupt it */
@@ -103,7 +104,7 @@ void swapoff_destroy(struct swapoff *);
 /*
  * Begins to take a device away.  Lock held.  -EBUSY: it is being taken away
  * already.  -ENOMEM, unless forced: the other devices have less free than is
- * in use on it.
+ * in use on it.  -EIO, unless forced: it is away, and has pages.
  */
 int swapoff_begin(struct swapoff *, struct swdev *, bool force);
 /*
@@ -113,7 +114,8 @@ int swapoff_begin(struct swapoff *, struct swdev *, bool force);
 bool swapoff_step(struct swapoff *);
 /*
  * Whether it is over.  Then *ret is 0 and the device is closed; or -ENOMEM (the
- * space was used up) or -EINTR (stop was set), and it is in full use again.
+ * space was used up), -EIO (the device is away) or -EINTR (stop was set), and it
+ * is in full use again.
  */
 bool swapoff_over(const struct swapoff *, int *ret);
 

@@ -35,13 +35,15 @@
  *     As many blocks are bad as are SWDEV_RETIRED.
  *
  * A device that is *closing* (FreeBSD's SW_CLOSING) gives nothing out; what is
- * given back to it stays with it, and is there if it is opened again.
+ * given back to it stays with it, and is there if it is opened again.  So it is
+ * with one that is *away*, except that it is tried now and then.
  */
 struct swdev {
 	struct blkdev *dev; /* owned: closed with it */
 	struct blist *bl; /* free: can be given out */
-	int prio; /* changes live, like closing */
+	int prio; /* changes live, like closing and away */
 	bool closing;
+	bool away; /* as swspace_alloc saw it last */
 	uint32_t first; /* in the block space */
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out and not given back */
@@ -72,6 +74,13 @@ static inline uint32_t
 swdev_total(const struct swdev *d)
 {
 	return d->blocks - SWDEV_LABEL - d->bad;
+}
+
+/* Whether its blocks are part of the space. */
+static inline bool
+swdev_counts(const struct swdev *d)
+{
+	return !d->closing && !d->away;
 }
 
 /* One past its last block. */

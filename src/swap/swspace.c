@@ -15,7 +15,7 @@
  *     cursor is one of them (0 when there are none).
  * (2) Between the ranges of any two devices is an uncovered block.
  * (3) bad is the sum over devices of what is bad; avail and total are the sums
- *     over those not closing of what is free, and of swdev_total.
+ *     over those that count of what is free, and of swdev_total.
  * (4) full only if nothing is free.
  * (5) almost_full below the low water mark, and not above the high one.
  */
@@ -113,56 +113,6 @@ swspace_locate(const struct swspace *s, swblk_t blk, devblk_t *ret)
 	return d->dev;
 }
 
-/* ---- adding a device ---------------------------------------------------- */
-
-/*
- * Behind those of the same priority.  The cursor stays with its device: else
- * a device could be passed over, or served twice.
- */
-static void
-swspace_insert(struct swspace *s, struct swdev *d)
-{
-	unsigned at, i;
-
-	for (at = s->ndev; at > 0 && s->dev[at - 1]->prio < d->prio; at--)
-		continue;
-	for (i = s->ndev; i > at; i--)
-		s->dev[i] = s->dev[i - 1];
-	s->dev[at] = d;
-	if (s->ndev > 0 && s->cursor >= at)
-		s->cursor++;
-	s->ndev++;
-}
-
-/* New space begins a new story: what was said about the old is forgotten. */
-static void
-swspace_count_in(struct swspace *s, const struct swdev *d)
-{
-	s->total += swdev_total(d);
-	s->avail += blist_avail(d->bl);
-	s->full = false;
-	s->full_said = false;
-	s->almost_full = s->avail < swspace_lowat(s);
-}
-
-int
-swspace_on(struct swspace *s, struct blkdev *dev, int prio)
-{
-	uint32_t n = blkdev_pages(dev), first;
-	struct swdev *d;
-
-	if (n <= SWDEV_LABEL)
-		return -EINVAL;
-	if (s->ndev == SWDEV_MAX || (first = range_find(s, n)) == 0)
-		return -ENOSPC;
-	d = swdev_create(dev, prio, first);
-	if (d == NULL)
-		return -ENOMEM;
-	swspace_insert(s, d);
-	swspace_count_in(s, d);
-	return 0;
-}
-
 /* ---- what is said about the space ---------------------------------------- */
 
 /* After every change of avail, or of total and with it of the marks. */
@@ -212,6 +162,73 @@ swspace_note_full(struct swspace *s)
 		    size_text(all, ptoa(s->total)));
 }
 
+/* ---- adding a device ---------------------------------------------------- */
+
+/*
+ * Behind those of the same priority.  The cursor stays with its device: else
+ * a device could be passed over, or served twice.
+ */
+static void
+swspace_insert(struct swspace *s, struct swdev *d)
+{
+	unsigned at, i;
+
+	for (at = s->ndev; at > 0 && s->dev[at - 1]->prio < d->prio; at--)
+		continue;
+	for (i = s->ndev; i > at; i--)
+		s->dev[i] = s->dev[i - 1];
+	s->dev[at] = d;
+	if (s->ndev > 0 && s->cursor >= at)
+		s->cursor++;
+	s->ndev++;
+}
+
+/* New space begins a new story: what was said about the old is forgotten. */
+static void
+swspace_count_in(struct swspace *s, const struct swdev *d)
+{
+	s->total += swdev_total(d);
+	s->avail += blist_avail(d->bl);
+	s->full = false;
+	s->full_said = false;
+	s->almost_full = s->avail < swspace_lowat(s);
+}
+
+/* A device begins or ceases to be closing, or away. */
+static void
+swspace_change(struct swspace *s, struct swdev *d, bool closing, bool away)
+{
+	bool counted = swdev_counts(d);
+
+	d->closing = closing;
+	d->away = away;
+	if (!counted && swdev_counts(d))
+		swspace_count_in(s, d);
+	if (!counted || swdev_counts(d))
+		return;
+	s->total -= swdev_total(d);
+	s->avail -= blist_avail(d->bl);
+	swspace_sizecheck(s);
+}
+
+int
+swspace_on(struct swspace *s, struct blkdev *dev, int prio)
+{
+	uint32_t n = blkdev_pages(dev), first;
+	struct swdev *d;
+
+	if (n <= SWDEV_LABEL)
+		return -EINVAL;
+	if (s->ndev == SWDEV_MAX || (first = range_find(s, n)) == 0)
+		return -ENOSPC;
+	d = swdev_create(dev, prio, first);
+	if (d == NULL)
+		return -ENOMEM;
+	swspace_insert(s, d);
+	swspace_count_in(s, d);
+	return 0;
+}
+
 /* ---- giving out and taking back ------------------------------------------ */
 
 /* One past the last device of the same priority as `lo`. */
@@ -249,17 +266,31 @@ group_alloc(
 			struct swdev *d = s->dev[i];
 
 			i = i + 1 < hi ? i + 1 : lo;
-			if (blkdev_gone(d->dev))
+			if (d->away && !blkdev_try(d->dev))
 				continue;
 			blk = swdev_alloc(d, want, n);
 			if (swblk_valid(blk)) {
 				s->cursor = i;
-				s->avail -= *n;
+				if (swdev_counts(d))
+					s->avail -= *n;
 				return blk;
 			}
 		}
 		if (want == min)
 			return SWBLK_NONE;
+	}
+}
+
+/* Devices go and come back without the lock; here it becomes known. */
+static void
+look_who_is_away(struct swspace *s)
+{
+	for (unsigned i = 0; i < s->ndev; i++) {
+		struct swdev *d = s->dev[i];
+		bool away = blkdev_gone(d->dev);
+
+		if (away != d->away)
+			swspace_change(s, d, d->closing, away);
 	}
 }
 
@@ -274,6 +305,7 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 	swblk_t blk;
 
 	KASSERT(min >= 1 && min <= *n, "%u to %u blocks", min, *n);
+	look_who_is_away(s);
 	for (lo = 0; lo < s->ndev; lo = hi) {
 		hi = group_end(s, lo);
 		blk = group_alloc(s, lo, hi, n, min);
@@ -282,8 +314,7 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 			return blk;
 		}
 	}
-	/* Otherwise what is free is on a device that is away. */
-	if (min == 1 && s->avail == 0)
+	if (min == 1)
 		swspace_note_full(s);
 	return SWBLK_NONE;
 }
@@ -298,7 +329,7 @@ swspace_left(
 {
 	bad = d->bad - bad;
 	s->bad += bad;
-	if (d->closing)
+	if (!swdev_counts(d))
 		return;
 	s->avail += freed;
 	s->total -= bad;
@@ -379,7 +410,7 @@ swspace_set_prio(struct swspace *s, struct swdev *d, int prio)
 uint64_t
 swspace_elsewhere(const struct swspace *s, const struct swdev *d)
 {
-	return s->avail - (d->closing ? 0 : blist_avail(d->bl));
+	return s->avail - (swdev_counts(d) ? blist_avail(d->bl) : 0);
 }
 
 uint32_t
@@ -433,18 +464,23 @@ void
 swspace_close(struct swspace *s, struct swdev *d)
 {
 	KASSERT(!d->closing, "%s is closing already", blkdev_name(d->dev));
-	d->closing = true;
-	s->total -= swdev_total(d);
-	s->avail -= blist_avail(d->bl);
-	swspace_sizecheck(s);
+	swspace_change(s, d, true, d->away);
 }
 
 void
 swspace_reopen(struct swspace *s, struct swdev *d)
 {
 	KASSERT(d->closing, "%s is not closing", blkdev_name(d->dev));
-	d->closing = false;
-	swspace_count_in(s, d);
+	swspace_change(s, d, false, d->away);
+}
+
+static uint64_t
+slow_on(const struct swdev *d)
+{
+	struct blkdev_stats st;
+
+	blkdev_stats(d->dev, &st);
+	return st.slow;
 }
 
 struct blkdev *
@@ -453,10 +489,21 @@ swspace_off(struct swspace *s, struct swdev *d)
 	KASSERT(d->closing, "%s is not closing", blkdev_name(d->dev));
 	swspace_extract(s, d);
 	s->bad -= d->bad;
+	s->slow_before += slow_on(d);
 	return swdev_destroy(d);
 }
 
 /* ---- reports and checks -------------------------------------------------- */
+
+uint64_t
+swspace_slow(const struct swspace *s)
+{
+	uint64_t n = s->slow_before;
+
+	for (unsigned i = 0; i < s->ndev; i++)
+		n += slow_on(s->dev[i]);
+	return n;
+}
 
 void
 swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)
@@ -469,6 +516,7 @@ swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)
 	    .name = blkdev_name(d->dev),
 	    .prio = d->prio,
 	    .closing = d->closing,
+	    .away = blkdev_gone(d->dev),
 	    .blocks = d->blocks,
 	    .used = d->used,
 	    .bad = d->bad,
@@ -507,7 +555,7 @@ swspace_check(const struct swspace *s)
 		swdev_check(s->dev[i]);
 		check_gaps(s, i);
 		bad += s->dev[i]->bad;
-		if (s->dev[i]->closing)
+		if (!swdev_counts(s->dev[i]))
 			continue;
 		total += swdev_total(s->dev[i]);
 		avail += blist_avail(s->dev[i]->bl);

@@ -40,9 +40,11 @@ struct swspace {
 	struct swdev *dev[SWDEV_MAX]; /* by descending priority; NULL ends */
 	unsigned ndev;
 	unsigned cursor; /* where the next allocation starts looking */
-	uint64_t total; /* neither label nor bad, nor on a closing device */
+	/* neither label nor bad, nor on a device that is closing or away */
+	uint64_t total;
 	uint64_t avail; /* of these, free now */
 	uint64_t bad; /* retired after errors, all devices */
+	uint64_t slow_before; /* slow transfers of devices taken out */
 	bool full; /* one block was refused, and none is free since */
 	bool full_said; /* the message: not again before the high mark */
 	bool almost_full; /* with hysteresis: see the water marks */
@@ -73,9 +75,10 @@ int swspace_on(struct swspace *, struct blkdev *, int prio);
  * swspace_alloc(s, &n, min): a run of at most *n and at least min blocks on
  * one device; sets *n to its length.  Among devices of one priority, a run of
  * *n is looked for on all, then of half as many or more, and so on down to
- * min.  Devices that are gone give none.  SWBLK_NONE, *n unchanged, when no
- * device has a run of min blocks: with min 1 that means the space is full, which
- * is noted and logged once, or what is free is on devices that are gone.
+ * min.  Devices that are away (blkdev_gone) do not count, and are but tried now
+ * and then (blkdev_try).  SWBLK_NONE, *n unchanged, when no device has a run of
+ * min blocks: with min 1 that means the space is full, which is noted and logged
+ * once.
  */
 swblk_t swspace_alloc(struct swspace *, uint32_t *n, uint32_t min);
 /* The caller owns them no more.  What has no other owner is free. */
@@ -114,6 +117,8 @@ uint32_t swspace_used_on(const struct swdev *);
 uint64_t swspace_used(const struct swspace *);
 /* Each block counted once for each of its owners. */
 uint64_t swspace_owned(const struct swspace *);
+/* Transfers that took longer than BLK_SLOW_NS, of all devices there were. */
+uint64_t swspace_slow(const struct swspace *);
 /* Its place in the block space: *n blocks from the one returned on. */
 swblk_t swspace_place(const struct swdev *, uint32_t *n);
 
@@ -136,6 +141,7 @@ struct swdev_info {
 	const char *name;
 	int prio;
 	bool closing;
+	bool away; /* see blkdev_gone */
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out: neither label nor bad */
 	uint32_t bad; /* retired */

@@ -119,7 +119,7 @@ take_away(const struct sim_params *p, bool errors)
 	uint64_t rounds = 0;
 
 	assert_true(s.pg.space.total - s.pg.space.avail > 100);
-	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	assert_int_equal(sim_swapoff(&s, 0, errors), 0);
 	for (unsigned i = 0; i < 2; i++)
 		simdisk_set(s.disk[i], &p->disk[i]);
 	while (s.swapoff.dev != NULL) {
@@ -306,7 +306,7 @@ test_swapoff_away(void **state)
 		assert_int_equal(s.off + s.off_stopped, 1);
 		stopped += s.off_stopped;
 		if (s.off_stopped == 1) {
-			assert_int_equal(sim_swapoff(&s, 0, true), -EIO);
+			assert_int_equal(sim_swapoff(&s, 0, false), -EIO);
 			simdisk_away(s.disk[0], false);
 			assert_int_equal(s.pg.space.bad, 0);
 		}
@@ -360,6 +360,32 @@ test_swapoff_leaks(void **state)
 	sim_close(&s);
 }
 
+static struct swdev_info
+info_of(unsigned disk)
+{
+	struct swdev_info info;
+
+	for (unsigned i = 0; i < s.pg.space.ndev; i++) {
+		swspace_info(&s.pg.space, i, &info);
+		if (info.dev == s.disk[disk])
+			return info;
+	}
+	fail_msg("disk %u is not in use", disk);
+	return info;
+}
+
+static uint32_t
+used_on(unsigned disk)
+{
+	return info_of(disk).used;
+}
+
+static uint32_t
+bad_on(unsigned disk)
+{
+	return info_of(disk).bad;
+}
+
 /* The cable is cut: what is in memory stays right, the rest is lost. */
 static void
 test_unplug(void **state)
@@ -379,6 +405,97 @@ test_unplug(void **state)
 		while (s.event < 2 * EVENTS)
 			sim_event(&s);
 		sim_read_all(&s);
+		assert_true(blkdev_gone(s.disk[0]));
+		assert_int_equal(s.pg.space.bad, 0);
+		sim_close(&s);
+	}
+}
+
+/*
+ * One of two vanishes, at once or with an error for each block.  Nothing more
+ * goes there, hardly a block is taken for bad, and the other's pages are as they
+ * were.  Its own cannot be moved, but be given up; then all is well again.
+ */
+static void
+one_of_two(uint64_t seed, bool eio)
+{
+	struct sim_params p;
+	uint64_t errors;
+
+	before_swapoff(seed, true, &p);
+	p.prio[0] = p.prio[1];
+	if (eio) {
+		p.disk[0].read_error_in = p.disk[0].write_error_in = 1;
+		simdisk_set(s.disk[0], &p.disk[0]);
+	} else {
+		simdisk_unplug(s.disk[0]);
+	}
+	while (!blkdev_gone(s.disk[0]) && s.event < 10 * EVENTS)
+		sim_event(&s);
+	assert_true(blkdev_gone(s.disk[0]));
+	assert_true(s.pg.space.bad <= (eio ? 16 : 0));
+	errors = s.pg.ctr.write_errors;
+	while (s.event < 12 * EVENTS)
+		sim_event(&s);
+	/* What was in flight, and a try now and then. */
+	assert_true(s.pg.ctr.write_errors <= errors + PAGEOUT_IO + 8);
+	assert_int_equal(
+	    s.pg.space.total, p.disk[1].pages - SWDEV_LABEL - bad_on(1));
+	sim_drain(&s);
+	assert_int_equal(sim_swapoff(&s, 0, false), used_on(0) > 0 ? -EIO : 0);
+	if (s.swapoff.dev == NULL)
+		assert_int_equal(sim_swapoff(&s, 0, true), 0);
+	sim_swapoff_end(&s);
+	assert_int_equal(s.off, 1);
+	sim_read_all(&s);
+	errors = s.lost;
+	while (s.event < 14 * EVENTS)
+		sim_event(&s);
+	sim_read_all(&s);
+	assert_int_equal(s.lost, errors);
+	sim_close(&s);
+}
+
+static void
+test_unplug_one_of_two(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 12; seed++) {
+		one_of_two(seed, false);
+		one_of_two(seed, true);
+	}
+}
+
+/* All writes fail for a while, on the only disk: it is found to be back. */
+static void
+test_back(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 8; seed++) {
+		struct sim_params p;
+		uint64_t out;
+
+		small_world(&p, seed);
+		p.errors = false;
+		sim_open(&s, &p);
+		for (unsigned i = 0; i < 8; i++)
+			sim_program_event(&s, EV_MAP);
+		while (s.event < EVENTS)
+			sim_event(&s);
+		p.disk[0].write_error_in = 1;
+		simdisk_set(s.disk[0], &p.disk[0]);
+		while (!blkdev_gone(s.disk[0]))
+			sim_event(&s);
+		p.disk[0].write_error_in = 0;
+		simdisk_set(s.disk[0], &p.disk[0]);
+		out = s.pg.ctr.pages_out;
+		while (s.event < 20 * EVENTS && s.pg.ctr.pages_out < out + 200)
+			sim_event(&s);
+		assert_false(blkdev_gone(s.disk[0]));
+		assert_true(s.pg.ctr.pages_out >= out + 200);
+		assert_true(s.pg.space.bad <= 8);
+		sim_read_all(&s);
+		assert_int_equal(s.lost, 0);
 		sim_close(&s);
 	}
 }
@@ -397,6 +514,8 @@ main(void)
 	    cmocka_unit_test(test_swapoff_away),
 	    cmocka_unit_test(test_swapoff_leaks),
 	    cmocka_unit_test(test_unplug),
+	    cmocka_unit_test(test_unplug_one_of_two),
+	    cmocka_unit_test(test_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,31 +287,39 @@ test_reserve_two(void **state)
 
 /* ---- refused ------------------------------------------------------------- */
 
+/* Pages out while no file of this process can be written beyond so much. */
+static int
+pageout_limited(char *p, size_t n, size_t pages)
+{
+	struct rlimit old, limit;
+	int got;
+
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	limit = (struct rlimit){pages * PAGE, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	got = uswap_pageout(u, p, n * PAGE);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	return got;
+}
+
 /* Writes beyond the 32nd block fail: pages that find no other place stay. */
 static void
 test_write_errors(void **state)
 {
 	struct uswap_stats st;
-	struct rlimit old, limit;
 	uint64_t total;
-	int got;
 	char *p;
 
 	(void)state;
-	signal(SIGXFSZ, SIG_IGN);
-	opens("swap,size=2M");
+	opens("swap,size=408K"); /* 102 pages */
 	total = stats().swap_total;
 	p = region(100, 1);
-	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
-	limit = (struct rlimit){32 * PAGE, old.rlim_max};
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-	got = uswap_pageout(u, p, 100 * PAGE);
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
-	fails(got, ENOSPC, "");
+	fails(pageout_limited(p, 100, 96), ENOSPC, "");
 	st = stats();
-	assert_true(st.write_errors > 0 && st.blocks_bad > 0);
+	assert_int_equal(st.blocks_bad, 6);
 	assert_int_equal(st.swap_total, total - st.blocks_bad * PAGE);
-	assert_int_equal(st.swap_used, 30 * PAGE);
+	assert_int_equal(st.swap_used, 94 * PAGE);
 	check_pages(p, 0, 100, 1);
 	write_pages(p, 0, 100, 2);
 	works(uswap_swapon(u, path("more,size=1M")));
@@ -321,6 +329,42 @@ test_write_errors(void **state)
 	unmap(p, 100);
 	closes();
 	unlink(path("more"));
+}
+
+/*
+ * All writes fail: the device is away, with its space, and few of its blocks
+ * are bad.  It is found to be back when it is.
+ */
+static void
+test_all_writes_fail(void **state)
+{
+	struct uswap_device d;
+	struct uswap_stats st;
+	unsigned n = 1, tries = 0;
+	char *p;
+
+	(void)state;
+	opens("swap,size=2M");
+	p = region(100, 1);
+	fails(pageout_limited(p, 100, 1), ENOSPC, "");
+	st = stats();
+	assert_int_equal(st.swap_total, 0);
+	assert_int_equal(st.swap_used, 0);
+	assert_true(st.write_errors >= 8 && st.blocks_bad <= 8);
+	works(uswap_devices(u, &d, &n, sizeof(d)));
+	assert_int_equal(d.flags, USWAP_DEVICE_AWAY);
+	check_pages(p, 0, 100, 1);
+	write_pages(p, 0, 100, 2);
+	while (uswap_pageout(u, p, 100 * PAGE) != 0)
+		assert_true(tries++ < 1000);
+	st = stats();
+	assert_int_equal(st.swap_total, (510 - st.blocks_bad) * PAGE);
+	works(uswap_devices(u, &d, &n, sizeof(d)));
+	assert_int_equal(d.flags, 0);
+	check_pages(p, 0, 100, 2);
+	assert_int_equal(stats().read_errors, 0);
+	unmap(p, 100);
+	closes();
 }
 
 /* ---- changed ------------------------------------------------------------- */
@@ -519,6 +563,7 @@ main(void)
 	    cmocka_unit_test(test_reserve),
 	    cmocka_unit_test(test_reserve_two),
 	    cmocka_unit_test(test_write_errors),
+	    cmocka_unit_test(test_all_writes_fail),
 	    cmocka_unit_test(test_changed),
 	    cmocka_unit_test(test_changed_partly),
 	    cmocka_unit_test(test_cut_off),

@@ -21,7 +21,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "block/block.h"
+#include "block/engine.h"
 
 #include "../support/seed.h"
 
@@ -491,6 +491,35 @@ test_stopped(void **state)
 	server_kill();
 }
 
+static uint64_t
+thousandfold(struct clock *c)
+{
+	(void)c;
+	return clock_now_ns(&clock_real) * 1000;
+}
+
+/* A server that takes 300 s for each read, by the clock of the queue. */
+static void
+test_slow(void **state)
+{
+	struct clock fast = {thousandfold};
+	struct rng r = {seed};
+	struct blkdev_stats st;
+
+	(void)state;
+	server_start("--filter=delay memory 16M rdelay=300ms");
+	open_all("");
+	q->clock = &fast;
+	start(&slots[0], BLK_READ, 0, 1, &r);
+	while (blkq_poll(q) == NULL)
+		blkq_wait(q, 1);
+	assert_int_equal(slots[0].req.error, 0);
+	blkdev_stats(dev, &st);
+	assert_int_equal(st.slow, 1);
+	close_all();
+	server_kill();
+}
+
 /* With TLS; and nbd+unix: takes it from a server that demands it. */
 static void
 test_tls(void **state)
@@ -600,6 +629,7 @@ main(void)
 	    cmocka_unit_test(test_restart),
 	    cmocka_unit_test(test_gone),
 	    cmocka_unit_test(test_stopped),
+	    cmocka_unit_test(test_slow),
 	    cmocka_unit_test(test_tls),
 	    cmocka_unit_test(test_helper_killed),
 	};
