@@ -135,17 +135,23 @@ USWAP_API const char *uswap_error(void);
  * suffixes K, M, G, T.  Devices of higher prio (0..32767) are used first,
  * those of equal prio in turn.
  *
+ * With ",crypt" what is written is encrypted (AES-256-XTS) with a key that is
+ * drawn now and ends with the device: however the program ends, what it leaves
+ * there can be read by nobody.  It takes about a microsecond for each page, and
+ * up to 4 MiB of buffers beyond the budget.
+ *
  * The spec "tmp[,size=SIZE][,dir=DIR]" makes an unlinked file in DIR, else in
  * $TMPDIR or /var/tmp; without a size, of eight times the budget, but of half
- * the free space there at most.
+ * the free space there at most.  Its name is tmp; of others beside it tmp2, tmp3
+ * and so on.
  *
  * The spec "nbd://HOST[:PORT]/EXPORT[,size=SIZE][,prio=N][,timeout=SECONDS]", or
  * "nbd+unix:///EXPORT?socket=PATH...", is an export of a network block device
  * server; "nbds" for TLS.  A server that is away for longer than the timeout (30
  * seconds) makes errors of reads and writes until it is back.
  *
- * Errors: EINVAL bad spec or not a swap file; EBUSY in use by another
- * process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
+ * Errors: EINVAL bad spec or not a swap file; EOPNOTSUPP crypt on a CPU without
+ * instructions for AES; EBUSY in use by another process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
  * EACCES, EPERM, ENOENT ... as open(2).
  */
 USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
@@ -167,9 +173,8 @@ USWAP_API int uswap_swapon_check(const char *spec);
  * again; uswap_devices shows the progress.  Everything else goes on meanwhile,
  * calls of other threads as well: nobody waits for a page that is being moved.
  *
- * name is that of uswap_devices: the path given at swapon.  Of several devices
- * of one name it is the first listed.  One device is taken away at a time; a
- * second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes up to
+ * name is that of uswap_devices: the path given at swapon, or tmp, tmp2, ...  One
+ * device is taken away at a time; a second call waits its turn.  flags is 0 or USWAP_FORCE.  The move takes up to
  * 8 MiB of memory beyond the budget.  Signals reach the calling
  * thread with some delay.
  *
@@ -216,6 +221,7 @@ enum {
 	 * and it is used again when one of them, or a read, succeeds.
 	 */
 	USWAP_DEVICE_AWAY = 1 << 1,
+	USWAP_DEVICE_CRYPT = 1 << 2, /* what is on it is encrypted */
 };
 
 /* Devices that can be in use at once. */
@@ -223,7 +229,8 @@ enum {
 
 /* A block is a page (4096 bytes).  Of `blocks`, the first two are a label. */
 struct uswap_device {
-	char name[1024]; /* the path given at swapon; "tmp" for that spec */
+	/* The path given at swapon; for the spec "tmp" that, or tmp2, tmp3 ... */
+	char name[1024];
 	int prio;
 	unsigned flags; /* USWAP_DEVICE_... */
 	uint64_t blocks; /* its size */

@@ -8,6 +8,8 @@
  * would overwrite somebody else's page, on the disk or in memory.
  */
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "block/engine.h"
 
@@ -15,13 +17,10 @@ void
 blkdev_init(struct blkdev *dev, const struct blkdev_ops *ops, const char *name,
     uint32_t pages)
 {
-	size_t len = strlen(name);
-
 	KASSERT(pages > 0 && pages <= BLKDEV_PAGES_MAX, "%u pages", pages);
-	KASSERT(len < sizeof(dev->name), "name of %zu bytes", len);
 	dev->ops = ops;
-	memcpy(dev->name, name, len + 1);
 	dev->pages = pages;
+	blkdev_rename(dev, name);
 }
 
 void
@@ -30,6 +29,8 @@ blkdev_close(struct blkdev *dev)
 	uint32_t n = atomic_load(&dev->inflight);
 
 	KASSERT(n == 0, "%s closed with %u requests in flight", dev->name, n);
+	if (dev->crypt != NULL)
+		crypt_destroy(dev->crypt);
 	dev->ops->close(dev);
 }
 
@@ -37,6 +38,21 @@ const char *
 blkdev_name(const struct blkdev *dev)
 {
 	return dev->name;
+}
+
+void
+blkdev_rename(struct blkdev *dev, const char *name)
+{
+	size_t len = strlen(name);
+
+	KASSERT(len < sizeof(dev->name), "name of %zu bytes", len);
+	memcpy(dev->name, name, len + 1);
+}
+
+bool
+blkdev_encrypted(const struct blkdev *dev)
+{
+	return dev->crypt != NULL;
 }
 
 uint32_t
@@ -145,7 +161,10 @@ blkq_submit(struct blkq *q, struct blkreq *req)
 		COUNT(dev->writes, 1);
 		COUNT(dev->write_pages, req->npages);
 	}
-	dev->ops->submit(dev, q, req);
+	if (dev->crypt != NULL && req->op == BLK_WRITE)
+		blkq_hold(dev, q, req);
+	else
+		dev->ops->submit(dev, q, req);
 }
 
 void
@@ -154,6 +173,8 @@ blkq_complete(struct blkq *q, struct blkreq *req, int error)
 	KASSERT(req->q == q, "completed on a queue it was not submitted to");
 	KASSERT(error >= 0, "negative errno %d", error);
 	req->error = error;
+	if (req->dev->crypt != NULL)
+		crypt_done(req, error);
 	health_judge(req, error);
 	if (error != 0) {
 		if (req->op == BLK_READ)
@@ -164,12 +185,9 @@ blkq_complete(struct blkq *q, struct blkreq *req, int error)
 	STAILQ_INSERT_TAIL(&q->done, req, link);
 }
 
-/* ---- engines with threads of their own ----------------------------------- */
+/* ---- what is not started at once ----------------------------------------- */
 
-/*
- * Not started here, as whoever submits may hold the pager's lock, and starting
- * may copy.
- */
+/* Whoever submits may hold the pager's lock, and starting may copy. */
 void
 blkq_hold(struct blkdev *dev, struct blkq *q, struct blkreq *req)
 {
@@ -177,14 +195,25 @@ blkq_hold(struct blkdev *dev, struct blkq *q, struct blkreq *req)
 	STAILQ_INSERT_TAIL(&q->held, req, link);
 }
 
+/* A write that cannot be encrypted now stays, in its order. */
 static void
 pass_on(struct blkq *q)
 {
+	struct blkreq_list list = STAILQ_HEAD_INITIALIZER(list);
 	struct blkreq *req;
 
-	while ((req = STAILQ_FIRST(&q->held)) != NULL) {
-		STAILQ_REMOVE_HEAD(&q->held, link);
-		req->dev->ops->start(req->dev, req);
+	STAILQ_CONCAT(&list, &q->held);
+	while ((req = STAILQ_FIRST(&list)) != NULL) {
+		struct blkdev *dev = req->dev;
+
+		STAILQ_REMOVE_HEAD(&list, link);
+		if (dev->crypt != NULL && req->op == BLK_WRITE &&
+		    !crypt_seal(req))
+			STAILQ_INSERT_TAIL(&q->held, req, link);
+		else if (dev->ops->start != NULL)
+			dev->ops->start(dev, req);
+		else
+			dev->ops->submit(dev, q, req);
 	}
 }
 
@@ -203,6 +232,18 @@ blkq_give(struct blkreq *req, int error)
 	atomic_store(&q->any_given, true);
 	q->ops->kick(q);
 	mtx_unlock(&q->given_lock);
+}
+
+void
+engine_copy_out(char *to, const struct iovec *iov, int niov, size_t len)
+{
+	struct iovec whole = {to, len};
+
+	if (syscall(SYS_process_vm_readv, (int)syscall(SYS_getpid), &whole, 1L,
+		iov, (long)niov, 0L) == (long)len)
+		return;
+	for (int i = 0; i < niov; to += iov[i++].iov_len)
+		memcpy(to, iov[i].iov_base, iov[i].iov_len);
 }
 
 static void
@@ -257,6 +298,9 @@ void
 blkq_wait(struct blkq *q, int timeout_ms)
 {
 	pass_on(q);
+	/* Another queue has the slots, and will not say when it has one less. */
+	if (!STAILQ_EMPTY(&q->held))
+		timeout_ms = 1;
 	if (STAILQ_EMPTY(&q->done))
 		q->ops->wait(q, health_look(q, timeout_ms));
 }

@@ -44,8 +44,10 @@ struct blkq;
 
 /*
  * One transfer of whole pages.  The submitter fills the first group and keeps
- * the request and its memory alive until it is reaped.  The rest must be zero
- * before the first use; a reaped request may be used again as it is.
+ * the request and its memory alive until it is reaped; it does not look at it
+ * before, since the queue may have put other memory in the place of its own.
+ * The rest must be zero before the first use; a reaped request may be used again
+ * as it is.
  */
 struct blkreq {
 	enum blk_op op;
@@ -83,16 +85,17 @@ TAILQ_HEAD(blkreq_aged, blkreq);
 /* ---- devices: block.c --------------------------------------------------- */
 
 /*
- * What a person may ask for: "PATH[,size=16G][,prio=5]", or with the URI of an
- * NBD export (see blkdev_open_nbd) in the place of the path, and for it also
+ * What a person may ask for: "PATH[,size=16G][,prio=5][,crypt]", or with the URI
+ * of an NBD export (see blkdev_open_nbd) in the place of the path, and for it also
  * "timeout=30".  Missing size: the size of the file, device or export; missing
- * prio: 0.
+ * prio: 0.  crypt is for whoever opens it to obey.
  */
 struct blkspec {
 	char path[1024]; /* or URI */
 	uint64_t size; /* bytes, 0 = as it is */
 	int prio; /* 0..32767, higher is used first */
 	bool nbd; /* path is a URI */
+	bool crypt; /* see blkdev_encrypt */
 	unsigned timeout; /* seconds, 0 = the default; only with nbd */
 };
 
@@ -139,10 +142,19 @@ int blkdev_open_temp(const struct blkspec *, const char *dir,
  */
 int blkdev_open_nbd(
     const struct blkspec *, struct blkdev **ret, char *err, size_t errlen);
+/*
+ * From now on what is written is encrypted, with a key that ends with the
+ * device.  Nothing may have been written before.  Up to 4 MiB of buffers.
+ * -EOPNOTSUPP the CPU has no instructions for it; -ENOMEM, and as getrandom(2).
+ */
+int blkdev_encrypt(struct blkdev *, char *err, size_t errlen);
+bool blkdev_encrypted(const struct blkdev *);
 /* No request may be outstanding. */
 void blkdev_close(struct blkdev *);
 
 const char *blkdev_name(const struct blkdev *);
+/* Another name, before anybody else knows the device. */
+void blkdev_rename(struct blkdev *, const char *name);
 uint32_t blkdev_pages(const struct blkdev *);
 
 /*

@@ -26,7 +26,7 @@ struct blkdev_ops {
 
 /* Engines embed this as their first member. */
 struct blkdev {
-	const struct blkdev_ops *ops; /* constant, like name and pages */
+	const struct blkdev_ops *ops; /* constant, like pages */
 	char name[1024]; /* as long as a spec's path */
 	uint32_t pages;
 	_Atomic uint64_t reads, writes, read_pages, write_pages;
@@ -39,6 +39,7 @@ struct blkdev {
 	_Atomic bool failing; /* as far as these tell, it is away */
 	_Atomic uint32_t passed; /* how often it was passed over since */
 	_Atomic uint64_t slow, slow_said_ns; /* the last message of it */
+	struct crypt *crypt; /* NULL: what is there is as it was written */
 };
 
 struct blkq_ops {
@@ -56,7 +57,8 @@ struct blkq_ops {
  * (1) inflight <= depth: what was submitted and not yet reaped by poll.
  * (2) every request on done belongs to this queue, and there are at most
  *     inflight of them.
- * (3) so does every request on held, which its device has not seen yet.
+ * (3) so does every request on held, which its device has not seen yet: its
+ *     start is to be called, or it is to be encrypted.
  * (4) aged has what was submitted and is not yet reaped, the oldest first.
  */
 struct blkq {
@@ -87,6 +89,21 @@ void blkq_hold(struct blkdev *, struct blkq *, struct blkreq *);
 void blkq_give(struct blkreq *, int error);
 /* An engine that knows: the device is away, or it is back. */
 void blkdev_set_gone(struct blkdev *, bool gone);
+
+/*
+ * Copies len bytes of a request's memory.  Frames are read through the kernel,
+ * as page-out does: the first touch of a page that was moved into a frame costs
+ * more than its copy.
+ */
+void engine_copy_out(char *to, const struct iovec *iov, int niov, size_t len);
+
+/* ---- filter_crypt.c, for block.c ----------------------------------------- */
+
+/* Encrypts a write, whose memory is another from now on; false: no slot. */
+bool crypt_seal(struct blkreq *);
+/* A read has arrived, or a sealed write is done and is as it was. */
+void crypt_done(struct blkreq *, int error);
+void crypt_destroy(struct crypt *);
 
 /* ---- health.c, for block.c ----------------------------------------------- */
 

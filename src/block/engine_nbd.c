@@ -21,7 +21,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -163,21 +162,13 @@ piece_iov(const struct piece *p, struct iovec *out)
 	return n;
 }
 
-/*
- * Frames are read through the kernel, as page-out does: the first touch of a
- * page that was moved into a frame costs more than its copy.
- */
 static void
 copy_out(char *to, const struct piece *p)
 {
-	struct iovec iov[NBDW_SLOT_PAGES], whole = {to, ptoa(p->n)};
+	struct iovec iov[NBDW_SLOT_PAGES];
 	int n = piece_iov(p, iov);
 
-	if (syscall(SYS_process_vm_readv, (int)syscall(SYS_getpid), &whole, 1L,
-		iov, (long)n, 0L) == (long)whole.iov_len)
-		return;
-	for (int i = 0; i < n; to += iov[i++].iov_len)
-		memcpy(to, iov[i].iov_base, iov[i].iov_len);
+	engine_copy_out(to, iov, n, ptoa(p->n));
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What people type after --swap: PATH[,size=16G][,prio=5], or URI and options.
+ * What people type after --swap: PATH[,size=16G][,prio=5][,crypt], or URI and
+ * options.
  *
  * The path ends at the first comma; a path with a comma in it cannot be said,
  * which keeps quoting out of the language (a URI says %2C).  Every refusal names the piece it
@@ -88,6 +89,18 @@ spec_timeout(struct blkspec *sp, const char *value, char *err, size_t errlen)
 	return 0;
 }
 
+/* Has no value: `crypt` says it all. */
+static int
+spec_crypt(struct blkspec *sp, const char *value, char *err, size_t errlen)
+{
+	if (*value != '\0') {
+		strf(err, errlen, "crypt has no value; write crypt");
+		return -EINVAL;
+	}
+	sp->crypt = true;
+	return 0;
+}
+
 /*
  * One "key=value" of len bytes.  The value is copied, to end it with a zero;
  * *seen has a bit for each key that was there.
@@ -100,7 +113,7 @@ spec_option(struct blkspec *sp, const char *text, size_t len, unsigned *seen,
 		const char *key;
 		int (*set)(struct blkspec *, const char *, char *, size_t);
 	} keys[] = {{"size=", spec_size}, {"prio=", spec_prio},
-	    {"timeout=", spec_timeout}};
+	    {"timeout=", spec_timeout}, {"crypt", spec_crypt}};
 	char value[VALUE_MAX];
 	size_t i, klen;
 
@@ -127,8 +140,8 @@ spec_option(struct blkspec *sp, const char *text, size_t len, unsigned *seen,
 		return keys[i].set(sp, value, err, errlen);
 	}
 	strf(err, errlen,
-	    "\"%.*s\" is not an option of swap space; use size=, prio= "
-	    "or, for NBD, timeout= (a path cannot contain a comma)",
+	    "\"%.*s\" is not an option of swap space; use size=, prio=, "
+	    "crypt or, for NBD, timeout= (a path cannot contain a comma)",
 	    (int)US_MIN(len, 64), text);
 	return -EINVAL;
 }

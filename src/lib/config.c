@@ -170,9 +170,22 @@ open_tmp(struct blkspec *spec, const char *dir, uint64_t ram_pages,
 {
 	int error = tmp_size(spec, dir, ram_pages, err, errlen);
 
-	if (error != 0 || ret == NULL)
+	if (error == 0 && ret != NULL)
+		error = blkdev_open_temp(spec, dir, ret, err, errlen);
+	return error;
+}
+
+/* What was opened is encrypted if that was asked for. */
+static int
+opened(const struct blkspec *spec, int error, struct blkdev **ret, char *err,
+    size_t errlen)
+{
+	if (error != 0 || !spec->crypt || ret == NULL)
 		return error;
-	return blkdev_open_temp(spec, dir, ret, err, errlen);
+	error = blkdev_encrypt(*ret, err, errlen);
+	if (error != 0)
+		blkdev_close(*ret);
+	return error;
 }
 
 static int
@@ -197,10 +210,9 @@ config_open_spec(const char *text, uint64_t ram_pages, struct blkdev **ret,
 	if (error != 0)
 		return error;
 	*ret_prio = spec.prio;
-	if (tmp)
-		return open_tmp(
-		    &spec, tmp_dir(dir), ram_pages, ret, err, errlen);
-	return open_named(&spec, ret, err, errlen);
+	error = tmp ? open_tmp(&spec, tmp_dir(dir), ram_pages, ret, err, errlen)
+		    : open_named(&spec, ret, err, errlen);
+	return opened(&spec, error, ret, err, errlen);
 }
 
 int
@@ -220,6 +232,7 @@ config_check_spec(
 		return open_tmp(
 		    &spec, tmp_dir(dir), ram_pages, NULL, err, errlen);
 	error = open_named(&spec, &dev, err, errlen);
+	error = opened(&spec, error, &dev, err, errlen);
 	if (error == 0)
 		blkdev_close(dev);
 	return error;

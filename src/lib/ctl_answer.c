@@ -66,13 +66,14 @@ put_devices(struct ctl *ctl, struct out *o)
 		/* As in the totals: neither the label nor what is bad. */
 		put(o,
 		    ", \"priority\": %d, \"closing\": %s, \"away\": %s"
-		    ", \"size\": %" PRIu64 ", \"used\": %" PRIu64
+		    ", \"crypt\": %s, \"size\": %" PRIu64 ", \"used\": %" PRIu64
 		    ", \"bad\": %" PRIu64 ", \"reads\": %" PRIu64
 		    ", \"writes\": %" PRIu64 ", \"read_pages\": %" PRIu64
 		    ", \"write_pages\": %" PRIu64 ", \"read_errors\": %" PRIu64
 		    ", \"write_errors\": %" PRIu64 ", \"slow\": %" PRIu64 "}",
 		    d->prio, d->flags & USWAP_DEVICE_CLOSING ? "true" : "false",
 		    d->flags & USWAP_DEVICE_AWAY ? "true" : "false",
+		    d->flags & USWAP_DEVICE_CRYPT ? "true" : "false",
 		    ptoa(d->blocks - d->bad - SWDEV_LABEL), ptoa(d->used),
 		    ptoa(d->bad), d->reads, d->writes, d->read_pages,
 		    d->write_pages, d->read_errors, d->write_errors, d->slow);

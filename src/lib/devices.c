@@ -234,7 +234,8 @@ describe(const struct swdev_info *info, struct uswap_device *d)
 	strf(d->name, sizeof(d->name), "%s", info->name);
 	d->prio = info->prio;
 	d->flags = (info->closing ? USWAP_DEVICE_CLOSING : 0u) |
-		   (info->away ? USWAP_DEVICE_AWAY : 0u);
+		   (info->away ? USWAP_DEVICE_AWAY : 0u) |
+		   (blkdev_encrypted(info->dev) ? USWAP_DEVICE_CRYPT : 0u);
 	d->blocks = info->blocks;
 	d->used = info->used;
 	d->bad = info->bad;

@@ -10,6 +10,21 @@
 #include "lib/config.h"
 #include "lib/ctx.h"
 
+/*
+ * Files without a name are all called tmp: from the second on tmp2, tmp3, so
+ * that each can be asked for.  Lock held.
+ */
+static void
+name_apart(const struct swspace *s, struct blkdev *dev)
+{
+	char name[16];
+
+	for (unsigned n = 2; swspace_find(s, blkdev_name(dev)) != NULL &&
+			     strncmp(blkdev_name(dev), "tmp", 3) == 0;
+	     n++)
+		blkdev_rename(dev, strf(name, sizeof(name), "tmp%u", n));
+}
+
 /* Adds a device, which is the space's from now on; closes it on failure. */
 static int
 use_device(struct uswap *u, struct blkdev *dev, int prio, struct call *c)
@@ -19,6 +34,7 @@ use_device(struct uswap *u, struct blkdev *dev, int prio, struct call *c)
 	int error;
 
 	mtx_lock(&u->pager.lock);
+	name_apart(&u->pager.space, dev);
 	error = swspace_on(&u->pager.space, dev, prio);
 	/* What could not be written may be tried again. */
 	if (error == 0) {

@@ -122,6 +122,7 @@ struct pgio {
 	uint64_t tag[CLUSTER_MAX]; /* what was written, or must come back */
 	bool good[CLUSTER_MAX]; /* reads: verified */
 	struct iovec iov[CLUSTER_MAX];
+	int niov; /* writes; the request's own is the queue's, in flight */
 };
 
 /* ---- pager.c: life, pages, space ----------------------------------------- */

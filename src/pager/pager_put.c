@@ -99,11 +99,12 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 		io->frame[i] = p->frame;
 	}
 	io->started = clock_now_ns(pg->clock);
+	io->niov = fill_iov(pg, io);
 	io->req = (struct blkreq){.op = BLK_WRITE,
 	    .dev = swspace_locate(&pg->space, io->blk, &devblk),
 	    .npages = io->n,
 	    .iov = io->iov,
-	    .niov = fill_iov(pg, io),
+	    .niov = io->niov,
 	    .arg = io};
 	io->req.blk = devblk;
 	pg->ctr.swap_writes++;
@@ -115,7 +116,7 @@ pager_putpages(struct pager *pg, struct blkq *q, struct pgio *io)
 void
 pager_put_tags(struct pager *pg, struct pgio *io, void *buf)
 {
-	pmap_look(pg->pmap, io->iov, (uint32_t)io->req.niov, buf);
+	pmap_look(pg->pmap, io->iov, (uint32_t)io->niov, buf);
 	for (uint32_t i = 0; i < io->n; i++)
 		io->tag[i] = pager_tag((char *)buf + ptoa(i));
 }

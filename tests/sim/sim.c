@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "block/xts.h"
 #include "sim/sim.h"
 
 /* Rounds in which everybody may act: more without an answer is a hang. */
@@ -266,13 +267,20 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 		p->weight[EV_SWAPOFF] = 1 + (uint32_t)rng_below(&r, 3);
 		p->weight[EV_MOVER] = 5 + (uint32_t)rng_below(&r, 100);
 	}
+	for (unsigned i = 0; i < SIM_DISKS; i++)
+		p->crypt[i] = rng_below(&r, 4) == 0;
 }
 
 static void
 open_disk(struct sim *s, unsigned i)
 {
+	char err[128];
+
 	KASSERT(blkdev_open_sim(&s->par.disk[i], &s->clock, &s->disk[i]) == 0,
 	    "no memory for a disk");
+	if (s->par.crypt[i] && xts_supported())
+		KASSERT(
+		    blkdev_encrypt(s->disk[i], err, sizeof(err)) == 0, "crypt");
 	KASSERT(swspace_on(&s->pg.space, s->disk[i], s->par.prio[i]) == 0,
 	    "no memory for a swap device");
 }

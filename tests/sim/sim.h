@@ -59,6 +59,7 @@ struct sim_params {
 	unsigned handlers, disks, threads;
 	struct simdisk_params disk[SIM_DISKS];
 	int prio[SIM_DISKS];
+	bool crypt[SIM_DISKS]; /* encrypted */
 	uint32_t busy_in; /* see pmap_sim.h */
 	uint32_t scan_in; /* one access in N begins a scan */
 	uint32_t preempt_in; /* one lock operation in N; 0 never */
