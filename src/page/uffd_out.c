@@ -161,6 +161,26 @@ count_shared(struct uffdpmap *u, uintptr_t va, uint32_t n)
 }
 
 /*
+ * Linux 6.18 was seen to answer EEXIST when it had moved pages: it tries again
+ * by itself, and meets its own work.  A frame is empty when it is given here, so
+ * what is in it now was at va, and is there no more; both are looked at, lest
+ * memory that a frame should not hold be taken for the page.  How many pages.
+ */
+static uint32_t
+moved_after_all(struct uffdpmap *u, uintptr_t va, const char *frame, uint32_t n)
+{
+	uint64_t in[RUN_MAX], out[RUN_MAX];
+	uint32_t i = 0;
+
+	n = US_MIN(n, RUN_MAX);
+	if (look(u, (uintptr_t)frame, n, in) != 0 || look(u, va, n, out) != 0)
+		return 0;
+	while (i < n && (in[i] & PM_THERE) != 0 && (out[i] & PM_THERE) == 0)
+		i++;
+	return i;
+}
+
+/*
  * EINVAL is what MOVE says of a range that crosses mappings and of a page in
  * a mapping unlike the frames' (not readable and writable, or locked).  A
  * page of the kernel's zeros is moved like any other.
@@ -176,7 +196,11 @@ remove_move(
 	while (done < n) {
 		step = US_MIN(step, n - done);
 		r = try_move(u, va + ptoa(done), frame + ptoa(done), step);
-		KASSERT(r != -EEXIST, "the frame holds memory");
+		if (r == -EEXIST) {
+			r = (int)moved_after_all(
+			    u, va + ptoa(done), frame + ptoa(done), n - done);
+			KASSERT(r > 0, "the frame holds memory");
+		}
 		if (r > 0) {
 			done += (uint32_t)r;
 			step *= 2;

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "page/uffd.h"
 #include "support/pmap.h"
 #include "support/touch.h"
 
@@ -91,6 +92,29 @@ test_enter(void **state)
 	for (uint32_t i = 0; i < PAGES; i++)
 		p[ptoa(i)] = 1; /* writable */
 	assert_true(no_fault());
+	region_end(p, PAGES);
+}
+
+/* The kernel has moved pages already, and says that there are some. */
+static void
+test_moved_twice(void **state)
+{
+	struct uffdio_move m = {.dst = (uintptr_t)frame(3),
+	    .len = ptoa(PAGES - 6),
+	    .mode = UFFDIO_MOVE_MODE_DONTWAKE};
+	char *p = full(PAGES);
+
+	(void)state;
+	m.src = at(p, 3);
+	if (strcmp(pm->how, "move") != 0) {
+		region_end(p, PAGES);
+		return;
+	}
+	assert_int_equal(ioctl(pm->fd, UFFDIO_MOVE, &m), 0);
+	takes_out(p, PAGES);
+	for (uint32_t i = 0; i < PAGES; i++)
+		assert_true(holds(frame(i), i, 1));
+	discard(frame(0), PAGES);
 	region_end(p, PAGES);
 }
 
@@ -713,6 +737,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_enter),
 	    cmocka_unit_test(test_zero),
+	    cmocka_unit_test(test_moved_twice),
 	    cmocka_unit_test(test_remove),
 	    cmocka_unit_test(test_look),
 	    cmocka_unit_test(test_discard),
