@@ -19,7 +19,8 @@ const char on_usage[] =
     "usage: uswap on PID SPEC\n"
     "\n"
     "Gives the pager of a running process more swap space.  SPEC is as for\n"
-    "uswap run --swap: PATH[,size=SIZE][,prio=N] or tmp[,size=SIZE][,dir=DIR].\n"
+    "uswap run --swap: PATH[,size=SIZE][,prio=N][,crypt], or\n"
+    "tmp[,size=SIZE][,dir=DIR][,crypt].\n"
     "The process opens it, with its rights.\n"
     "\n"
     "Exit status: 0 done; 1 refused; 2 wrong usage.\n";

@@ -47,7 +47,8 @@ const char run_usage[] =
     "SPEC is PATH[,size=SIZE][,prio=N] for a file, which is created if it is not\n"
     "there, or a block device; tmp[,size=SIZE][,dir=DIR] for an unlinked file; or\n"
     "nbd://HOST[:PORT]/EXPORT[,size=SIZE][,prio=N][,timeout=SECONDS] for a network\n"
-    "block device.\n"
+    "block device.  With ,crypt what is written there is encrypted, with a key that\n"
+    "nobody knows and that ends with the program.\n"
     "\n"
     "Exit status: the program's own; 125 uswap failed; 126 the program cannot be\n"
     "executed; 127 it was not found.\n";

@@ -164,13 +164,15 @@ static void __attribute__((noreturn)) give_up(const char *what)
 
 /*
  * Another process of the tree has the named file: this one takes an unlinked
- * file of the same size beside it.
+ * file of the same size beside it, encrypted if that one is.
  */
 static int
 swapon_beside(const char *spec)
 {
 	size_t path_len = strcspn(spec, ",");
 	const char *size = strstr(spec + path_len, ",size=");
+	const char *crypt =
+	    strstr(spec + path_len, ",crypt") != NULL ? ",crypt" : "";
 	char path[PATH_MAX], text[PATH_MAX + 64], number[32];
 	struct stat st;
 	char *slash;
@@ -192,11 +194,12 @@ swapon_beside(const char *spec)
 	if (slash != NULL)
 		slash[slash == path] = '\0';
 	if (S_ISREG(st.st_mode))
-		snprintf(text, sizeof(text), "tmp,size=%s,dir=%s", number,
-		    slash != NULL ? path : ".");
+		snprintf(text, sizeof(text), "tmp,size=%s,dir=%s%s", number,
+		    slash != NULL ? path : ".", crypt);
 	else /* a device: nothing can be put beside it */
-		snprintf(text, sizeof(text), "tmp%s%s",
-		    size != NULL ? ",size=" : "", size != NULL ? number : "");
+		snprintf(text, sizeof(text), "tmp%s%s%s",
+		    size != NULL ? ",size=" : "", size != NULL ? number : "",
+		    crypt);
 	if (preload.verbose)
 		say("%.*s is in use by another process: using %s",
 		    (int)path_len, spec, text);

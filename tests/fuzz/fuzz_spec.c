@@ -62,8 +62,8 @@ random_input(struct rng *r, char *buf, size_t max)
 {
 	static const char *const words[] = {"size=", "prio=", ",", "1", "9",
 	    "0", ".", "K", "M", "G", "T", "/", "a", "16G", "32767", "-",
-	    "timeout=", "nbd://", "nbd+unix://", "nbds+unix:///", "s", "://",
-	    "?", "&", "socket=", "socket=/s", "nbd"};
+	    "timeout=", "crypt", "nbd://", "nbd+unix://", "nbds+unix:///", "s",
+	    "://", "?", "&", "socket=", "socket=/s", "nbd"};
 	size_t len = 0, n = rng_below(r, 12);
 
 	while (n-- > 0) {

@@ -309,6 +309,96 @@ test_two(void **state)
 	unlink(path("c"));
 }
 
+/* ---- several at once ----------------------------------------------------- */
+
+/* Files without a name: each has one that it can be asked for by. */
+static void
+test_tmp(void **state)
+{
+	char *p;
+
+	(void)state;
+	opens(NULL);
+	works(uswap_swapon(u, "tmp,size=8M"));
+	works(uswap_swapon(u, "tmp,size=8M,prio=1"));
+	works(uswap_swapon(u, "tmp,size=8M"));
+	assert_int_equal(devices(), 3);
+	assert_string_equal(devs[0].name, "tmp2");
+	assert_string_equal(devs[1].name, "tmp");
+	assert_string_equal(devs[2].name, "tmp3");
+	p = region(1000, 1);
+	page_out(p, 0, 1000);
+	works(uswap_swapoff(u, "tmp2", 0));
+	fails(uswap_swapoff(u, "tmp2", 0), ENOENT, "no swap device");
+	/* The place is free again, the others keep theirs. */
+	works(uswap_swapon(u, "tmp,size=8M"));
+	assert_int_equal(devices(), 3);
+	assert_string_equal(devs[2].name, "tmp2");
+	works(uswap_swapoff(u, "tmp", 0));
+	works(uswap_swapoff(u, "tmp3", 0));
+	check_pages(p, 0, 1000, 1);
+	unmap(p, 1000);
+	closes();
+}
+
+/* ---- encrypted ----------------------------------------------------------- */
+
+#define SECRET "what nobody is to know, in the program's memory only: "
+
+/* How often it is in a file. */
+static unsigned
+found_in(const char *name)
+{
+	static char text[16 * MIB];
+	FILE *f = fopen(path(name), "r");
+	unsigned found = 0;
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text), f);
+	fclose(f);
+	for (char *at = text; (at = memmem(at, n - (size_t)(at - text), SECRET,
+				   strlen(SECRET))) != NULL;
+	     at++)
+		found++;
+	return found;
+}
+
+static void
+test_crypt(void **state)
+{
+	const uint32_t n = 1000;
+	char *p;
+
+	(void)state;
+	opens(NULL);
+	if (uswap_swapon(u, path("swap,size=8M,crypt")) == -EOPNOTSUPP) {
+		closes();
+		skip();
+	}
+	assert_int_equal(device("swap")->flags, USWAP_DEVICE_CRYPT);
+	p = region(n, 1);
+	for (uint32_t i = 0; i < n; i++)
+		snprintf(p + i * PAGE, PAGE, SECRET "%u", i);
+	page_out(p, 0, n);
+	assert_int_equal(device("swap")->used, n);
+	assert_int_equal(found_in("swap"), 0);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(atoi(p + i * PAGE + strlen(SECRET)), i);
+	/* On one that is not, it can be found; and then on neither. */
+	works(uswap_swapon(u, path("b,size=8M")));
+	assert_int_equal(device("b")->flags, 0);
+	page_out(p, 0, n);
+	works(uswap_swapoff(u, path("swap"), 0));
+	assert_int_equal(found_in("b"), n);
+	assert_int_equal(found_in("swap"), 0);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(atoi(p + i * PAGE + strlen(SECRET)), i);
+	unmap(p, n);
+	closes();
+	unlink(path("b"));
+}
+
 /* ---- speed --------------------------------------------------------------- */
 
 /*
@@ -354,6 +444,8 @@ main(void)
 	    cmocka_unit_test(test_refused),
 	    cmocka_unit_test(test_interrupt),
 	    cmocka_unit_test(test_two),
+	    cmocka_unit_test(test_tmp),
+	    cmocka_unit_test(test_crypt),
 	    cmocka_unit_test(test_speed),
 	};
 

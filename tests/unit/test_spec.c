@@ -86,6 +86,28 @@ test_refused(void **state)
 }
 
 static void
+test_crypt(void **state)
+{
+	struct blkspec sp;
+	char err[256];
+
+	(void)state;
+	assert_int_equal(blkspec_parse("swap", &sp, err, sizeof(err)), 0);
+	assert_false(sp.crypt);
+	assert_int_equal(
+	    blkspec_parse("swap,crypt,size=1M", &sp, err, sizeof(err)), 0);
+	assert_true(sp.crypt);
+	assert_int_equal(sp.size, MIB);
+	assert_int_equal(
+	    blkspec_parse("nbd://h/x,prio=1,crypt", &sp, err, sizeof(err)), 0);
+	assert_true(sp.crypt && sp.nbd);
+	refuses("swap,crypt,crypt", "twice");
+	refuses("swap,crypt=1", "no value");
+	refuses("swap,crypted", "no value");
+	refuses("swap,cryp", "not an option");
+}
+
+static void
 accepts_nbd(const char *text, const char *uri, unsigned timeout)
 {
 	struct blkspec sp;
@@ -176,6 +198,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_accepted),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_crypt),
 	    cmocka_unit_test(test_nbd),
 	    cmocka_unit_test(test_lengths),
 	};
