@@ -34,9 +34,9 @@ void xts_init(struct xts *, const uint8_t key[XTS_KEY]);
  * len bytes, a multiple of 128, of the block with that number; src and dst are
  * equal or do not overlap.
  */
-void xts_encrypt(const struct xts *, uint64_t block, const void *src, void *dst,
-    size_t len);
-void xts_decrypt(const struct xts *, uint64_t block, const void *src, void *dst,
-    size_t len);
+void xts_encrypt(
+    const struct xts *, uint64_t block, const void *src, void *dst, size_t len);
+void xts_decrypt(
+    const struct xts *, uint64_t block, const void *src, void *dst, size_t len);
 
 #endif
