@@ -150,9 +150,9 @@ USWAP_API const char *uswap_error(void);
  * server; "nbds" for TLS.  A server that is away for longer than the timeout (30
  * seconds) makes errors of reads and writes until it is back.
  *
- * Errors: EINVAL bad spec or not a swap file; EOPNOTSUPP crypt on a CPU without
- * instructions for AES; EBUSY in use by another process; ENOSPC the file system cannot hold it; ELOOP a symbolic link;
- * EACCES, EPERM, ENOENT ... as open(2).
+ * Errors: EINVAL bad spec or not a swap file; EBUSY in use by another process;
+ * ENOSPC the file system cannot hold it; ELOOP a symbolic link; EACCES, EPERM,
+ * ENOENT ... as open(2).
  */
 USWAP_API int uswap_swapon(uswap_t *u, const char *spec);
 

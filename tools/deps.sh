@@ -37,6 +37,8 @@ look() {
 	archive libjemalloc_pic.a libjemalloc-dev
 	devel jansson libjansson-dev
 	archive libjansson.a libjansson-dev
+	devel nettle nettle-dev
+	archive libnettle.a nettle-dev
 	case $1 in
 	check)
 		# uswap can be built without, but is tested with.

@@ -145,7 +145,7 @@ int blkdev_open_nbd(
 /*
  * From now on what is written is encrypted, with a key that ends with the
  * device.  Nothing may have been written before.  Up to 4 MiB of buffers.
- * -EOPNOTSUPP the CPU has no instructions for it; -ENOMEM, and as getrandom(2).
+ * -ENOMEM, and as getrandom(2).
  */
 int blkdev_encrypt(struct blkdev *, char *err, size_t errlen);
 bool blkdev_encrypted(const struct blkdev *);

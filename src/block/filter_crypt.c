@@ -84,13 +84,6 @@ blkdev_encrypt(struct blkdev *dev, char *err, size_t errlen)
 	struct crypt *c;
 	int error;
 
-	if (!xts_supported()) {
-		strf(err, errlen,
-		    "%s: crypt: this CPU has no instructions for AES; leave it "
-		    "out and use an encrypted disk",
-		    dev->name);
-		return -EOPNOTSUPP;
-	}
 	c = mem_map(round_page(sizeof(*c)));
 	if (c == NULL || (c->mem = mem_map(SLOTS * ptoa(CLUSTER_MAX))) == NULL)
 		error = -ENOMEM;

@@ -10,7 +10,6 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "block/xts.h"
 #include "sim/sim.h"
 
 /* Rounds in which everybody may act: more without an answer is a hang. */
@@ -278,7 +277,7 @@ open_disk(struct sim *s, unsigned i)
 
 	KASSERT(blkdev_open_sim(&s->par.disk[i], &s->clock, &s->disk[i]) == 0,
 	    "no memory for a disk");
-	if (s->par.crypt[i] && xts_supported())
+	if (s->par.crypt[i])
 		KASSERT(
 		    blkdev_encrypt(s->disk[i], err, sizeof(err)) == 0, "crypt");
 	KASSERT(swspace_on(&s->pg.space, s->disk[i], s->par.prio[i]) == 0,
