@@ -262,6 +262,39 @@ USWAP_API int uswap_devices(
 USWAP_API int uswap_map(uswap_t *u, size_t length, void **ret_addr);
 
 /*
+ * uswap_map_named(u, name, length, &addr): the region of that name: the first
+ * call maps it, as uswap_map does; each further one, from whatever thread,
+ * returns the same address, and the region lasts until as many calls of
+ * uswap_unmap_named.  So parts of a program that share a name share memory,
+ * whoever comes first; after the last has gone the name is free, and the next
+ * call finds zeros.  Names belong to the context.
+ *
+ *	// In each part that needs the table, in any order:
+ *	void *table;
+ *	if (uswap_map_named(u, "table", (size_t)1 << 30, &table) != 0)
+ *		errx(1, "%s", uswap_error());
+ *	... use it ...
+ *	uswap_unmap_named(u, "table");
+ *
+ * While it has a name the region stays where it is, whole: uswap_unmap,
+ * uswap_forget and uswap_remap of any part of it are EBUSY.
+ *
+ * Errors: EINVAL the name is empty or longer than USWAP_NAME_MAX - 1 bytes,
+ * length is 0 or absurd, or more than the region of that name has (less is no
+ * error); ENOSPC there are USWAP_NAMES_MAX names; ENOMEM.
+ */
+#define USWAP_NAME_MAX  64 /* with its NUL */
+#define USWAP_NAMES_MAX 1024
+USWAP_API int uswap_map_named(
+    uswap_t *u, const char *name, size_t length, void **ret_addr);
+
+/*
+ * uswap_unmap_named(u, name): gives one reference back; with the last the
+ * region is unmapped.  Errors: ENOENT nothing has that name; EINVAL as above.
+ */
+USWAP_API int uswap_unmap_named(uswap_t *u, const char *name);
+
+/*
  * uswap_manage(u, addr, length): takes over private anonymous memory that the
  * caller mapped with mmap(2), with its contents.  Pages that are already in
  * memory count against the budget from now on.  The range must not be managed
@@ -282,7 +315,10 @@ USWAP_API int uswap_manage(uswap_t *u, void *addr, size_t length);
  */
 USWAP_API int uswap_forget(uswap_t *u, void *addr, size_t length);
 
-/* uswap_unmap(u, addr, length): uswap_forget, then munmap(2). */
+/*
+ * uswap_unmap(u, addr, length): uswap_forget, then munmap(2).
+ * Errors: EBUSY a part of it has a name (this of uswap_forget, too).
+ */
 USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
 
 /*
@@ -294,7 +330,7 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
  * move.  flags and new_addr as in mremap(2): 0, MREMAP_MAYMOVE, MREMAP_FIXED,
  * MREMAP_DONTUNMAP.  Nothing has changed when it fails.
  * Errors: EINVAL; EFAULT the old range is managed in part, or is more than one
- * mapping; ENOMEM.
+ * mapping; EBUSY a part of it, or of the new place, has a name; ENOMEM.
  */
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);

@@ -410,7 +410,11 @@ clerk_main(void *arg)
 	pthread_setname_np(pthread_self(), "uswap-clerk");
 	leave_file_table(u);
 	u->maps_fd = vma_open();
-	error = build(u, err, sizeof(err));
+	error = names_init(&u->names);
+	if (error != 0)
+		strf(err, sizeof(err), "no address space for names");
+	else
+		error = build(u, err, sizeof(err));
 	if (error == 0)
 		ctl_start(u);
 	strf(u->call.text, sizeof(u->call.text), "%s", err);
@@ -426,6 +430,7 @@ clerk_main(void *arg)
 		pager_destroy(&u->pager);
 		pmap_close(u->pmap);
 	}
+	names_destroy(&u->names);
 	if (u->maps_fd >= 0)
 		close(u->maps_fd);
 	return NULL;

@@ -26,6 +26,7 @@
 
 #include "daemon/handler.h"
 #include "daemon/pageout.h"
+#include "lib/names.h"
 #include "pager/pager.h"
 #include "pager/pager_off.h"
 #include "uswap.h"
@@ -78,6 +79,7 @@ struct uswap {
 	unsigned nhandlers;
 	bool private_files;
 	int maps_fd; /* the clerk's: see vma.h */
+	struct names names; /* the clerk's */
 	struct pmap *pmap;
 	struct pager pager; /* its own lock */
 	struct handler handler[HANDLERS_MAX]; /* each its thread's */
@@ -142,6 +144,8 @@ int ctx_error(int error, const char *fmt, ...)
 
 /* On the clerk: the sentence of a call that fails for its range; error. */
 int ctx_refuse(struct call *c, int error, const char *what);
+/* 0, or -EBUSY as above: a part of the range has a name. */
+int ctx_refuse_named(struct uswap *, struct call *, uintptr_t va, size_t len);
 
 /*
  * The functions that run on the clerk: regions.c, remap.c, space.c; those of devices.c
@@ -149,6 +153,8 @@ int ctx_refuse(struct call *c, int error, const char *what);
  */
 call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
+/* text: the name. */
+call_fn do_map_named, do_unmap_named;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
 call_fn do_swapon, do_stats;
 /* A device opened by a thread of the pager's: addr and, its priority, arg[0]. */

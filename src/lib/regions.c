@@ -119,6 +119,7 @@ manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
 	return error;
 }
 
+/* Ends the management of a range; no part of it has a name. */
 static int
 forget(struct uswap *u, uintptr_t start, uintptr_t end)
 {
@@ -232,11 +233,30 @@ do_part(struct uswap *u, struct call *c)
 
 /* ---- letting a range go -------------------------------------------------- */
 
+/* Others may have a named region too: only do_unmap_named ends it. */
+int
+ctx_refuse_named(struct uswap *u, struct call *c, uintptr_t va, size_t len)
+{
+	const struct named *d = names_overlap(&u->names, va, va + len);
+	char text[160];
+
+	if (d == NULL)
+		return 0;
+	return ctx_refuse(c, -EBUSY,
+	    strf(text, sizeof(text),
+		"a part of the range has the name \"%s\": see "
+		"uswap_unmap_named",
+		d->name));
+}
+
 int
 do_forget(struct uswap *u, struct call *c)
 {
-	int error = forget(u, c->addr, c->addr + c->len);
+	int error = ctx_refuse_named(u, c, c->addr, c->len);
 
+	if (error != 0)
+		return error;
+	error = forget(u, c->addr, c->addr + c->len);
 	return error == 0 ? 0
 			  : ctx_refuse(c, error, "too many regions to cut one");
 }
@@ -249,6 +269,51 @@ do_unmap(struct uswap *u, struct call *c)
 	if (error == 0)
 		raw_munmap(c->addr, c->len);
 	return error;
+}
+
+/* ---- named regions ------------------------------------------------------- */
+
+/* The name is in c->text, where the sentence of a failure goes, too. */
+int
+do_map_named(struct uswap *u, struct call *c)
+{
+	struct named *d = names_find(&u->names, c->text);
+	char name[USWAP_NAME_MAX];
+	int error;
+
+	if (d != NULL && c->len > d->len)
+		return ctx_refuse(
+		    c, -EINVAL, "the region of that name is shorter");
+	if (d != NULL) {
+		d->refs++;
+		c->out = d->addr;
+		return 0;
+	}
+	if (u->names.n == USWAP_NAMES_MAX)
+		return ctx_refuse(c, -ENOSPC, "too many names");
+	strf(name, sizeof(name), "%s", c->text);
+	error = do_map(u, c);
+	if (error == 0)
+		(void)names_add(&u->names, name, c->out, c->len);
+	return error;
+}
+
+int
+do_unmap_named(struct uswap *u, struct call *c)
+{
+	struct named *d = names_find(&u->names, c->text), last;
+
+	if (d == NULL) {
+		strf(c->text, sizeof(c->text), "no region has that name");
+		return -ENOENT;
+	}
+	if (--d->refs > 0)
+		return 0;
+	last = *d;
+	names_remove(&u->names, d);
+	c->addr = last.addr;
+	c->len = last.len;
+	return do_unmap(u, c);
 }
 
 int

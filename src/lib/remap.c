@@ -251,6 +251,11 @@ do_remap(struct uswap *u, struct call *c)
 	if ((moves || nlen > c->len) &&
 	    !vma_is_one(u->maps_fd, c->addr, c->addr + c->len))
 		return ctx_refuse(c, -EFAULT, "more than one mapping");
+	error = ctx_refuse_named(u, c, c->addr, c->len);
+	if (error == 0 && (flags & MREMAP_FIXED) != 0)
+		error = ctx_refuse_named(u, c, to, nlen);
+	if (error != 0)
+		return error;
 	error = cut(u, c, nlen);
 	if (error != 0)
 		return ctx_refuse(c, error, "a part cannot be unmapped");

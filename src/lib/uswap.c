@@ -182,6 +182,39 @@ uswap_map(uswap_t *u, size_t length, void **ret)
 	return 0;
 }
 
+/* A call with a name in text; ret is not 0 when it cannot be one. */
+static struct call
+name_call(call_fn *fn, const char *name, size_t length)
+{
+	struct call c = range_call(fn, NULL, length);
+
+	if (c.ret == 0 && (*name == '\0' || strlen(name) >= USWAP_NAME_MAX))
+		c.ret = ctx_error(
+		    -EINVAL, "a name has 1 to %d bytes", USWAP_NAME_MAX - 1);
+	if (c.ret == 0)
+		strf(c.text, sizeof(c.text), "%s", name);
+	return c;
+}
+
+USWAP_API int
+uswap_map_named(uswap_t *u, const char *name, size_t length, void **ret)
+{
+	struct call c = name_call(do_map_named, name, length);
+
+	if (c.ret != 0 || ctx_call(u, &c) != 0)
+		return c.ret;
+	*ret = (void *)c.out;
+	return 0;
+}
+
+USWAP_API int
+uswap_unmap_named(uswap_t *u, const char *name)
+{
+	struct call c = name_call(do_unmap_named, name, 1);
+
+	return c.ret != 0 ? c.ret : ctx_call(u, &c);
+}
+
 USWAP_API int
 uswap_manage(uswap_t *u, void *addr, size_t length)
 {
