@@ -335,6 +335,39 @@ USWAP_API int uswap_unmap(uswap_t *u, void *addr, size_t length);
 USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
     size_t new_length, int flags, void *new_addr, void **ret_addr);
 
+/*
+ * uswap_clone(u, addr, length, &new_addr): a snapshot: a new region with the
+ * contents that the range has at one moment during the call.  The two have
+ * nothing to do with each other afterwards: each is written, paged and unmapped
+ * by itself, in any order.  The range lies inside one managed region.
+ *
+ *	void *then;
+ *	if (uswap_clone(u, table, length, &then) != 0)
+ *		errx(1, "%s", uswap_error());
+ *	... write `then` to a file, while others go on with table ...
+ *	uswap_unmap(u, then, length);
+ *
+ * Moment: a write that ended before the call is in the clone, one that begins
+ * after it is not; of writes by other threads meanwhile, if one is in it, so is
+ * every one that ended before that one began.  What a device transfers into the
+ * range meanwhile may be in it or not.
+ *
+ * Cost: nothing is read, and nothing copied.  What is in swap space is shared
+ * by both until one of them changes a page; what is in memory and not in swap
+ * space is written to it, most of it while the program runs on.  Then threads
+ * that touch the region and fault, or write to it, wait while what was changed
+ * meanwhile is written.  No memory beyond the budget is used; the pages stay in
+ * memory as far as they fit, and the first touch of each is a soft fault.  Other
+ * calls on the context wait.
+ *
+ * Errors: EFAULT the range is not one managed region; EBUSY a page is wired,
+ * pinned by a transfer or protected by the program, or the region is reserved
+ * (uswap_reserve); ENOSPC swap space cannot hold what is in memory; ENOMEM;
+ * EMLINK a page has been cloned 32767 times.  All or nothing.
+ */
+USWAP_API int uswap_clone(
+    uswap_t *u, void *addr, size_t length, void **ret_new_addr);
+
 /* uswap_is_managed(u, addr, length): 1 if any page of the range is managed. */
 USWAP_API int uswap_is_managed(uswap_t *u, const void *addr, size_t length);
 
@@ -366,7 +399,8 @@ USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
  * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
  * range that has none, so that it never meets full swap space before its
  * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no
- * memory for the pager's tables.
+ * memory for the pager's tables; EBUSY a part is shared with a clone: unmap
+ * either, or have the pages written anew.
  */
 USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 

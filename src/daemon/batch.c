@@ -186,7 +186,7 @@ batch_classify(struct pageout *po)
 
 /* Lock held.  Returns how many pages are gone. */
 static uint32_t
-batch_classified(struct pageout *po)
+batch_classified(struct pageout *po, bool keep)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
@@ -195,18 +195,20 @@ batch_classified(struct pageout *po)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct page *p = batch_page(po, i);
 		struct object *o = pager_object(pg, p);
+		bool wanted = (p->flags & PG_WANTED) != 0;
+		bool clean = b->fate[i] == CLEAN;
 		uint32_t slot = SLOT_NONE;
 
-		if (p->flags & PG_WANTED || b->fate[i] == DIRTY) {
+		if (clean)
+			p->flags |= PG_CLEAN;
+		if (wanted || b->fate[i] == DIRTY || (clean && keep)) {
 			/* Wanted: it stays where a soft fault finds it. */
-			bool wanted = (p->flags & PG_WANTED) != 0;
-
 			pager_unbusy(pg, p);
-			page_enqueue(
-			    &pg->pages, p, wanted ? PQ_INACTIVE : PQ_LAUNDRY);
+			page_enqueue(&pg->pages, p,
+			    wanted || clean ? PQ_INACTIVE : PQ_LAUNDRY);
 			continue;
 		}
-		if (b->fate[i] == CLEAN) {
+		if (clean) {
 			pg->ctr.clean_drops++;
 		} else {
 			pg->ctr.zero_drops++;
@@ -220,16 +222,33 @@ batch_classified(struct pageout *po)
 	return gone;
 }
 
+void
+batch_add_inactive(struct pageout *po, struct page *p)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	struct object *o = pager_object(pg, p);
+	uint32_t i = b->n;
+
+	b->frame[i] = p->frame;
+	b->has_block[i] = swblk_valid(swmap_get(&o->swmap, p->pindex));
+	if (b->has_block[i])
+		b->tag[i] = object_tag(&pg->objects, o, p->pindex);
+	batch_add(po, p);
+}
+
 uint32_t
-batch_clean(struct pageout *po)
+batch_clean(struct pageout *po, bool keep)
 {
 	struct pager *pg = po->pg;
 	uint32_t gone;
 
+	if (po->batch->n == 0)
+		return 0;
 	mtx_unlock(&pg->lock);
 	batch_classify(po);
 	mtx_lock(&pg->lock);
-	gone = batch_classified(po);
+	gone = batch_classified(po, keep);
 	pager_discard(pg, po->batch->loose, gone);
 	return gone;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * batch: the pages that page-out works on together.  pageout.c and
- * pageout_range.c fill it; nobody else includes this.
+ * batch: the pages that page-out works on together.  pageout.c,
+ * pageout_range.c and clone.c fill it; nobody else includes this.
  *
  * Context: the page-out thread, with the lock held.
  */
@@ -15,7 +15,7 @@
 struct batch {
 	uint32_t n;
 	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
-	uint32_t frame[CLUSTER_MAX]; /* deactivate: where each goes */
+	uint32_t frame[CLUSTER_MAX]; /* where each goes, or lies */
 	struct iovec run[CLUSTER_MAX]; /* of frames */
 	uint8_t fate[CLUSTER_MAX];
 	uint64_t tag[CLUSTER_MAX];
@@ -32,11 +32,13 @@ void batch_add(struct pageout *, struct page *);
  * meanwhile.
  */
 uint32_t batch_deactivate(struct pageout *);
+/* The same of an inactive page. */
+void batch_add_inactive(struct pageout *, struct page *);
 /*
- * Looks at the pages of the batch, which are inactive, and whose frame, has_block
- * and tag are set: what is all zeros, or the same as its block, is gone, the rest
- * goes to the laundry.  Returns how many are gone.  The lock is released meanwhile.
+ * Looks at the pages of the batch, which are inactive: what is all zeros, or the
+ * same as its block, is gone, or (keep) stays as PG_CLEAN, the rest goes to the
+ * laundry.  Returns how many are gone.  The lock is released meanwhile.
  */
-uint32_t batch_clean(struct pageout *);
+uint32_t batch_clean(struct pageout *, bool keep);
 
 #endif

@@ -9,6 +9,7 @@
  *	inactive, or being written	soft fault: copied back from the frame
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
+ *	of a frozen object		left to who cloned it: clone_make
  *	active				the fault is late, or the program
  *					dropped the page behind our back:
  *					zeros, unless it is there
@@ -189,6 +190,12 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	return ANSWERED;
 }
 
+static bool
+is_own(const struct pager *pg, const struct pmap_fault *f)
+{
+	return f->tid != 0 && f->tid == pg->pageout_tid;
+}
+
 /*
  * The page-out thread's own, on a page that is busy for it: the program has
  * dropped it behind our back, and it reads as zeros.  Releases the lock.
@@ -212,7 +219,7 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	struct pager *pg = h->pg;
 
 	if (p->flags & PG_BUSY) {
-		if (f->tid != 0 && f->tid == pg->pageout_tid)
+		if (is_own(pg, f))
 			return fault_own(pg, f);
 		pg->ctr.v_intrans++;
 		p->flags |= PG_WANTED;
@@ -244,6 +251,8 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 		return ANSWERED;
 	}
 	o = e->object;
+	if (o->frozen && !is_own(pg, f))
+		return ANSWERED; /* it is woken when that is over */
 	i = (pindex_t)atop(f->va - o->base);
 	slot = object_slot(&pg->objects, o, i);
 	if (slot_is_page(slot))

@@ -90,17 +90,9 @@ clean(struct pageout *po, uint32_t want)
 	b->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
 	while (
-	    b->n < want && (p = pageq_first(&pg->pages, PQ_INACTIVE)) != NULL) {
-		struct object *o = pager_object(pg, p);
-		uint32_t i = b->n;
-
-		b->frame[i] = p->frame;
-		b->has_block[i] = swblk_valid(swmap_get(&o->swmap, p->pindex));
-		if (b->has_block[i])
-			b->tag[i] = object_tag(&pg->objects, o, p->pindex);
-		batch_add(po, p);
-	}
-	return b->n == 0 ? 0 : batch_clean(po);
+	    b->n < want && (p = pageq_first(&pg->pages, PQ_INACTIVE)) != NULL)
+		batch_add_inactive(po, p);
+	return batch_clean(po, false);
 }
 
 /* ---- launder: write ------------------------------------------------------ */
@@ -277,5 +269,16 @@ pageout_step(struct pageout *po)
 	if (want > 0 && make_free(po, (uint32_t)want))
 		any = true;
 	mtx_unlock(&pg->lock);
+	return any;
+}
+
+bool
+pageout_launder(struct pageout *po)
+{
+	bool any = reap(po);
+
+	mtx_lock(&po->pg->lock);
+	any |= launder(po) > 0;
+	mtx_unlock(&po->pg->lock);
 	return any;
 }

@@ -72,6 +72,13 @@ void pageout_destroy(struct pageout *);
 bool pageout_step(struct pageout *);
 
 /*
+ * Completions, then writes of what is in the laundry, whether pages are short
+ * or not: as many as may be in flight.  Returns whether anything was done.
+ * Lock not held.
+ */
+bool pageout_launder(struct pageout *);
+
+/*
  * Takes what is mapped and not wired of [start, end), a range of addresses, out
  * of the program, and writes it; returns when all that can be done is done.  The
  * map must not change meanwhile.  It sleeps for transfers.  Lock not held.

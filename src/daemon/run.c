@@ -56,10 +56,10 @@ run_entered(struct pager *pg, struct run *r)
 		}
 		/* FreeBSD keeps the block after a read; so do we, until space
 		 * is short: then memory and swap add up. */
-		if (pg->space.almost_full && !r->o->reserved &&
-		    (p->flags & PG_WRITING) == 0)
+		p->flags &= (uint8_t) ~(PG_AHEAD | PG_CLEAN);
+		if (pg->space.almost_full && (p->flags & PG_WRITING) == 0 &&
+		    pager_spares(pg, r->o, p->pindex))
 			pager_unswapped(pg, r->o, p->pindex);
-		p->flags &= (uint8_t)~PG_AHEAD;
 		pager_unbusy(pg, p);
 		if (p->wired == 0)
 			page_enqueue(&pg->pages, p, r->queue);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "daemon/clone.h"
 #include "daemon/policy.h"
 #include "lib/ctl.h"
 #include "lib/ctx.h"
@@ -243,6 +244,59 @@ ctx_handler_main(void *arg)
 	return NULL;
 }
 
+int
+ctx_page_out(struct uswap *u, const struct ctx_job *job)
+{
+	pageout_range(&u->pageout, job->start, job->end);
+	return 0;
+}
+
+int
+ctx_clone(struct uswap *u, const struct ctx_job *job)
+{
+	struct map_entry *e;
+	struct object *o;
+
+	mtx_lock(&u->pager.lock);
+	e = map_lookup(&u->pager.map, job->start);
+	o = e->object;
+	mtx_unlock(&u->pager.lock);
+	return clone_make(&u->pageout, o, (pindex_t)atop(job->start - o->base),
+	    (pindex_t)atop(job->end - job->start), job->dst);
+}
+
+int
+ctx_pageout_do(struct uswap *u, const struct ctx_job *job)
+{
+	int ret;
+
+	mtx_lock(&u->job_lock);
+	atomic_store(&u->job, job);
+	blkq_kick(u->pageout.q);
+	while (atomic_load(&u->job) != NULL)
+		cv_wait(&u->job_cv, &u->job_lock);
+	ret = u->job_ret;
+	mtx_unlock(&u->job_lock);
+	return ret;
+}
+
+/* Another thread waits for the job, if there is one. */
+static void
+do_job(struct uswap *u)
+{
+	const struct ctx_job *job = atomic_load(&u->job);
+	int ret;
+
+	if (job == NULL)
+		return;
+	ret = job->fn(u, job);
+	mtx_lock(&u->job_lock);
+	u->job_ret = ret;
+	atomic_store(&u->job, NULL);
+	cv_broadcast(&u->job_cv);
+	mtx_unlock(&u->job_lock);
+}
+
 void *
 ctx_pageout_main(void *arg)
 {
@@ -262,13 +316,7 @@ ctx_pageout_main(void *arg)
 	po->when_full = (enum when_full)u->opt.when_full;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
-		if (atomic_load(&u->want_range)) {
-			pageout_range(po, u->range_start, u->range_end);
-			mtx_lock(&u->range_lock);
-			atomic_store(&u->want_range, false);
-			cv_broadcast(&u->range_cv);
-			mtx_unlock(&u->range_lock);
-		}
+		do_job(u);
 		/* Short of pages without progress: something is pinned, or
 		 * swap space is full.  Neither announces its end. */
 		if (!pageout_step(po))
@@ -442,10 +490,10 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 	int error;
 
 	mtx_init(&u->call_lock, RANK_CALL);
-	mtx_init(&u->range_lock, RANK_CALL);
+	mtx_init(&u->job_lock, RANK_CALL);
 	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
-	cv_init(&u->range_cv);
+	cv_init(&u->job_cv);
 	u->call_taken = true; /* the clerk's answer comes before all calls */
 	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {

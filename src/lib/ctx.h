@@ -73,6 +73,13 @@ struct off {
 	uint64_t lost; /* set before over: pages that could not be read */
 };
 
+/* Work for the page-out thread, which the clerk waits for. */
+struct ctx_job {
+	int (*fn)(struct uswap *, const struct ctx_job *);
+	uintptr_t start, end;
+	struct object *dst; /* ctx_clone */
+};
+
 struct uswap {
 	struct uswap_options opt; /* constant, like what follows */
 	uint64_t ram_pages;
@@ -98,11 +105,11 @@ struct uswap {
 	int created; /* the clerk's: threads besides it */
 	int ended; /* threads that have left their loops */
 	bool release; /* all have: they may take down what is theirs */
-	/* A range to page out: set by the clerk, cleared by pageout. */
-	struct mtx range_lock; /* RANK_CALL */
-	struct cv range_cv;
-	_Atomic bool want_range;
-	uintptr_t range_start, range_end;
+	/* Set by the clerk, cleared by pageout. */
+	struct mtx job_lock; /* RANK_CALL */
+	struct cv job_cv;
+	const struct ctx_job *_Atomic job;
+	int job_ret; /* job_lock */
 	struct ctl *ctl; /* NULL without a control socket: see ctl.h */
 
 	struct off off;
@@ -131,6 +138,12 @@ int ctx_swapoff_here(struct uswap *, const char *name, unsigned flags);
 void *ctx_handler_main(void *);
 void *ctx_pageout_main(void *);
 
+/* The clerk only: has the page-out thread do a job, and returns its result. */
+int ctx_pageout_do(struct uswap *, const struct ctx_job *);
+/* Jobs: pages [start, end) out; makes dst a clone of what start and end show. */
+int ctx_page_out(struct uswap *, const struct ctx_job *);
+int ctx_clone(struct uswap *, const struct ctx_job *);
+
 /*
  * Executes c->fn(u, c) on the clerk and returns its result, which is in c->ret,
  * too; c is copied in and out.  On failure c->text is the calling thread's
@@ -153,6 +166,7 @@ int ctx_refuse_named(struct uswap *, struct call *, uintptr_t va, size_t len);
  */
 call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
+call_fn do_clone;
 /* text: the name. */
 call_fn do_map_named, do_unmap_named;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;

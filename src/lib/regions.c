@@ -70,11 +70,12 @@ adopt_some(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
 
 /* Reservations of terabytes are common, and mostly empty. */
 static int
-adopt_pages(struct uswap *u, struct object *o)
+adopt_pages(struct uswap *u, struct object *o, const struct call *c)
 {
 	uint64_t i = 0;
 	int error = 0;
 
+	(void)c;
 	while (error == 0 && i < o->npages) {
 		uint32_t n;
 
@@ -88,9 +89,12 @@ adopt_pages(struct uswap *u, struct object *o)
 	return error;
 }
 
-/* fresh: known to be empty, so that nothing has to be looked for. */
+/* Gives a new object its contents; NULL: it has none. */
+typedef int fill_fn(struct uswap *, struct object *, const struct call *);
+
 static int
-manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
+manage(struct uswap *u, uintptr_t va, size_t len, fill_fn *fill,
+    const struct call *c)
 {
 	struct pager *pg = &u->pager;
 	pindex_t npages = (pindex_t)atop(len);
@@ -103,8 +107,8 @@ manage(struct uswap *u, uintptr_t va, size_t len, bool fresh)
 	if (o == NULL)
 		return -ENOMEM;
 	error = pmap_manage(u->pmap, va, npages);
-	if (error == 0 && !fresh)
-		error = adopt_pages(u, o);
+	if (error == 0 && fill != NULL)
+		error = fill(u, o, c);
 	mtx_lock(&pg->lock);
 	if (error == 0)
 		error = map_insert(&pg->map, va, va + len, o);
@@ -133,14 +137,14 @@ forget(struct uswap *u, uintptr_t start, uintptr_t end)
 
 /* What is longer than an object can count becomes several regions. */
 static int
-manage_all(struct uswap *u, uintptr_t va, size_t len, bool fresh)
+manage_all(struct uswap *u, uintptr_t va, size_t len, fill_fn *fill)
 {
 	size_t done, n;
 	int error;
 
 	for (done = 0; done < len; done += n) {
 		n = US_MIN(len - done, REGION_MAX);
-		error = manage(u, va + done, n, fresh);
+		error = manage(u, va + done, n, fill, NULL);
 		if (error != 0) {
 			(void)forget(u, va, va + done);
 			return error;
@@ -182,7 +186,7 @@ do_manage(struct uswap *u, struct call *c)
 			"a part of the range is %s; only private anonymous "
 			"memory can be managed",
 			unfit));
-	error = manage_all(u, c->addr, c->len, false);
+	error = manage_all(u, c->addr, c->len, adopt_pages);
 	if (error == -ENOENT)
 		error = -EINVAL;
 	return error == 0 ? 0
@@ -197,7 +201,7 @@ do_map(struct uswap *u, struct call *c)
 
 	if (p == NULL)
 		return ctx_refuse(c, -ENOMEM, "no address space for a region");
-	error = manage_all(u, (uintptr_t)p, c->len, true);
+	error = manage_all(u, (uintptr_t)p, c->len, NULL);
 	if (error != 0) {
 		mem_unmap(p, c->len);
 		return ctx_refuse(c, error, "the region cannot be managed");
@@ -325,5 +329,72 @@ do_dontneed(struct uswap *u, struct call *c)
 	while (va < end)
 		va = pager_dontneed(&u->pager, va, end);
 	mtx_unlock(&u->pager.lock);
+	return 0;
+}
+
+/* ---- clones -------------------------------------------------------------- */
+
+/* The object that the whole range shows a part of, or NULL. */
+static struct object *
+inside_one(struct uswap *u, uintptr_t va, size_t len)
+{
+	const struct map_entry *e;
+	struct object *o = NULL;
+
+	mtx_lock(&u->pager.lock);
+	e = map_lookup(&u->pager.map, va);
+	if (e != NULL && e->end - va >= len)
+		o = e->object;
+	mtx_unlock(&u->pager.lock);
+	return o;
+}
+
+/* In the page-out thread, for pages have to be written. */
+static int
+clone_pages(struct uswap *u, struct object *dst, const struct call *c)
+{
+	struct ctx_job job = {.fn = ctx_clone,
+	    .start = c->addr,
+	    .end = c->addr + c->len,
+	    .dst = dst};
+
+	return ctx_pageout_do(u, &job);
+}
+
+static const char *
+clone_hint(int error)
+{
+	switch (error) {
+	case -ENOSPC:
+		return "swap space cannot hold what is in memory";
+	case -EBUSY:
+		return "a page is wired, pinned, or protected by the program";
+	case -EMLINK:
+		return "there are too many clones";
+	default:
+		return "the region cannot be cloned";
+	}
+}
+
+int
+do_clone(struct uswap *u, struct call *c)
+{
+	const struct object *o = inside_one(u, c->addr, c->len);
+	void *p;
+	int error;
+
+	if (o == NULL)
+		return ctx_refuse(c, -EFAULT, "not inside one managed region");
+	if (o->reserved)
+		return ctx_refuse(c, -EBUSY, "the region is reserved");
+	p = mem_map(c->len);
+	if (p == NULL)
+		return ctx_refuse(c, -ENOMEM, "no address space for a region");
+	error = manage(u, (uintptr_t)p, c->len, clone_pages, c);
+	if (error != 0) {
+		mem_unmap(p, c->len);
+		return ctx_refuse(c, error, clone_hint(error));
+	}
+	c->out = (uintptr_t)p;
 	return 0;
 }

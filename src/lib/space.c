@@ -181,8 +181,9 @@ do_reserve(struct uswap *u, struct call *c)
 	mtx_unlock(&u->pager.lock);
 	if (error != 0)
 		strf(c->text, sizeof(c->text), "%s",
-		    error == -ENOSPC ? "swap space cannot hold the range"
-				     : "not managed memory, or no memory");
+		    error == -ENOSPC  ? "swap space cannot hold the range"
+		    : error == -EBUSY ? "a part is shared with a clone"
+				      : "not managed memory, or no memory");
 	return error;
 }
 
@@ -212,17 +213,12 @@ waits_in_laundry(struct pager *pg, uintptr_t va, uintptr_t end)
 int
 do_pageout(struct uswap *u, struct call *c)
 {
+	struct ctx_job job = {
+	    .fn = ctx_page_out, .start = c->addr, .end = c->addr + c->len};
 	struct pager *pg = &u->pager;
 	bool left;
 
-	mtx_lock(&u->range_lock);
-	u->range_start = c->addr;
-	u->range_end = c->addr + c->len;
-	atomic_store(&u->want_range, true);
-	blkq_kick(u->pageout.q);
-	while (atomic_load(&u->want_range))
-		cv_wait(&u->range_cv, &u->range_lock);
-	mtx_unlock(&u->range_lock);
+	(void)ctx_pageout_do(u, &job);
 	mtx_lock(&pg->lock);
 	left = waits_in_laundry(pg, c->addr, c->addr + c->len);
 	mtx_unlock(&pg->lock);

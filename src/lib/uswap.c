@@ -234,6 +234,17 @@ uswap_unmap(uswap_t *u, void *addr, size_t length)
 }
 
 USWAP_API int
+uswap_clone(uswap_t *u, void *addr, size_t length, void **ret)
+{
+	struct call c = range_call(do_clone, addr, length);
+
+	if (c.ret != 0 || ctx_call(u, &c) != 0)
+		return c.ret;
+	*ret = (void *)c.out;
+	return 0;
+}
+
+USWAP_API int
 uswap_is_managed(uswap_t *u, const void *addr, size_t length)
 {
 	return range_do(u, do_is_managed, addr, length);

@@ -33,6 +33,7 @@
  *	P4  an ACTIVE page has no frame; every other has one
  *	P5  PG_WRITING is set from the start of a write to its completion, in
  *	    state LAUNDRY, or ACTIVE when a soft fault came in between
+ *	P6  PG_CLEAN pages are INACTIVE
  */
 #ifndef USWAP_PAGE_H
 #define USWAP_PAGE_H
@@ -63,6 +64,7 @@ enum {
 	PG_WANTED = 2, /* a thread faulted on it while it was busy */
 	PG_WRITING = 4, /* P5 */
 	PG_AHEAD = 8, /* read ahead, nobody has asked for it so far */
+	PG_CLEAN = 16, /* the frame holds what the page's block holds */
 };
 
 #define FRAME_NONE UINT32_MAX

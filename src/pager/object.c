@@ -376,6 +376,9 @@ check_slot(const struct objects *os, const struct pages *ps,
 	p = page_of(ps, slot);
 	KASSERT(p->object == o->id && p->pindex == i, "O1");
 	page_check(p);
+	KASSERT(
+	    (p->flags & PG_CLEAN) == 0 || swblk_valid(swmap_get(&o->swmap, i)),
+	    "O7: page %u", i);
 	(*resident)++;
 	if ((p->flags & (PG_BUSY | PG_WRITING)) != 0)
 		(*pip)++;

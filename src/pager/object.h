@@ -75,6 +75,8 @@ struct object {
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
 	bool reserved; /* pages keep their blocks: see pager_reserve */
+	bool kept; /* what was written stays in memory: see clone.h */
+	bool frozen; /* its faults are not answered: see clone.h */
 	uint32_t stream_clock;
 	struct stream stream[STREAMS];
 	uint32_t *root; /* leaf number + 1 for each window, 0 none */

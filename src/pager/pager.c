@@ -328,6 +328,14 @@ pager_settle(
 		pager_sleep(pg);
 }
 
+void
+pager_thaw(struct pager *pg, struct object *o)
+{
+	o->frozen = false;
+	(void)pmap_wake(pg->pmap, o->base, o->npages);
+	wake_sleepers(pg);
+}
+
 /* ---- verification -------------------------------------------------------- */
 
 /*

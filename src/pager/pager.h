@@ -199,6 +199,9 @@ bool pager_in_progress(
 void pager_settle(
     struct pager *, const struct object *, pindex_t first, pindex_t end);
 
+/* Faults on the object are answered again, and those that wait, made again. */
+void pager_thaw(struct pager *, struct object *);
+
 /* Verifies every module's invariants, and that they agree. */
 void pager_check(struct pager *);
 
@@ -216,6 +219,11 @@ void pager_dealloc(struct pager *, struct object *);
  */
 bool pager_haspage(const struct pager *, const struct object *, pindex_t i,
     uint32_t *before, uint32_t *after);
+/*
+ * Whether page i has a block that it need not keep and that would be free then:
+ * not one that a clone has too.
+ */
+bool pager_spares(const struct pager *, const struct object *, pindex_t i);
 /* Frees the page's block, if any: the page in memory is the only copy now. */
 void pager_unswapped(struct pager *, struct object *, pindex_t);
 /* Frees the blocks of [first, end); pages in memory are not touched. */
@@ -233,6 +241,14 @@ void pager_purge(struct pager *, struct object *, pindex_t first, pindex_t end);
  */
 int pager_copy(struct pager *, struct object *src, pindex_t first,
     struct object *dst, pindex_t to, pindex_t n);
+/*
+ * pager_share(pg, src, i, dst, k): page k of dst, which has nothing, becomes what
+ * page i of src is, without I/O: the block is shared.  Page i must be still: not
+ * in memory, or there as its block has it.  0; -ENOMEM; -EMLINK the block has
+ * too many owners.
+ */
+int pager_share(struct pager *, const struct object *src, pindex_t i,
+    struct object *dst, pindex_t k);
 /*
  * Frees up to `want` blocks whose page is in memory: a copy can be written
  * again, a page without space cannot leave.  Returns how many.  Blocks on a
@@ -270,8 +286,9 @@ bool pager_settle_range(struct pager *, uintptr_t start, uintptr_t end);
 void pager_replaced(struct pager *, uintptr_t start, uintptr_t end);
 /*
  * Gives every page of [start, end) that has none a block of its own: 0; or
- * -ENOSPC, or -ENOMEM (a part is not managed, or no memory), and nothing has
- * changed.  From then on the objects in the range keep their blocks.
+ * -ENOSPC, -ENOMEM (a part is not managed, or no memory) or -EBUSY (a block is
+ * shared, so that nothing could be written over it), and nothing has changed.
+ * From then on the objects in the range keep their blocks.
  */
 int pager_reserve(struct pager *, uintptr_t start, uintptr_t end);
 

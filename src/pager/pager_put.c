@@ -203,6 +203,11 @@ page_written(struct pager *pg, struct pgio *io, uint32_t i, bool ok)
 		page_enqueue(&pg->pages, p, PQ_LAUNDRY);
 		return FRAME_NONE;
 	}
+	if (o->kept && pager_free(pg) >= (int64_t)pg->free_low) {
+		p->flags |= PG_CLEAN;
+		page_enqueue(&pg->pages, p, PQ_INACTIVE);
+		return FRAME_NONE;
+	}
 	pager_busy(pg, p);
 	return pager_page_gone(pg, p, SLOT_NONE);
 }

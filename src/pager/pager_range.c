@@ -128,6 +128,7 @@ _Static_assert(OBJECT_LEAF == SWMAP_LEAF, "windows differ");
 struct lack {
 	uint64_t blocks;
 	uint64_t windows; /* each may need one leaf of either kind */
+	bool shared; /* a block has another owner */
 };
 
 static bool
@@ -145,8 +146,13 @@ count_part(const struct pager *pg, const struct object *o, pindex_t first,
 	pindex_t last = PINDEX_MAX;
 
 	for (pindex_t i = first; i < end && l->blocks <= pg->space.avail; i++) {
-		if (!lacks_block(pg, o, i))
+		if (!lacks_block(pg, o, i)) {
+			swblk_t blk = swmap_get(&o->swmap, i);
+
+			l->shared |=
+			    swblk_valid(blk) && swspace_shared(&pg->space, blk);
 			continue;
+		}
 		l->blocks++;
 		l->windows += i / WINDOW != last;
 		last = i / WINDOW;
@@ -198,7 +204,7 @@ reserve_part(struct pager *pg, struct object *o, pindex_t first, pindex_t end,
 int
 pager_reserve(struct pager *pg, uintptr_t start, uintptr_t end)
 {
-	struct lack l = {0, 0};
+	struct lack l = {0, 0, false};
 	struct map_entry *e;
 	pindex_t first, last;
 	uintptr_t va;
@@ -211,6 +217,8 @@ pager_reserve(struct pager *pg, uintptr_t start, uintptr_t end)
 		part_pages(e->object, va, US_MIN(end, e->end), &first, &last);
 		count_part(pg, e->object, first, last, &l);
 	}
+	if (l.shared)
+		return -EBUSY;
 	if (l.blocks > pg->space.avail)
 		return -ENOSPC;
 	if (l.windows > pool_left(&pg->objects.leaves) ||

@@ -89,6 +89,14 @@ space_freed(struct pager *pg)
 		pg->need_pageout(pg->event_arg);
 }
 
+/* The page's frame is not what a block of its own holds any more (O7). */
+static void
+not_clean(struct pager *pg, uint32_t slot)
+{
+	if (slot_is_page(slot))
+		page_of(&pg->pages, slot)->flags &= (uint8_t)~PG_CLEAN;
+}
+
 void
 pager_unswapped(struct pager *pg, struct object *o, pindex_t i)
 {
@@ -96,6 +104,7 @@ pager_unswapped(struct pager *pg, struct object *o, pindex_t i)
 
 	if (!swblk_valid(blk))
 		return;
+	not_clean(pg, object_slot(&pg->objects, o, i));
 	swspace_free(&pg->space, blk, 1);
 	space_freed(pg);
 }
@@ -106,8 +115,11 @@ free_window(struct pager *pg, struct object *o, pindex_t i, pindex_t end,
     struct gather *g)
 {
 	for (; swmap_next(&o->swmap, i, end, &i); i++) {
-		if (object_slot(&pg->objects, o, i) == SLOT_RESERVED)
+		uint32_t slot = object_slot(&pg->objects, o, i);
+
+		if (slot == SLOT_RESERVED)
 			(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+		not_clean(pg, slot);
 		gather_free(pg, g, swmap_clear(&o->swmap, i));
 	}
 }
@@ -158,6 +170,17 @@ pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 
 /* ---- moving between objects ---------------------------------------------- */
 
+/* The leaf that a slot or tag needs, of a page that has neither.  0 or -ENOMEM. */
+static int
+make_leaf(struct pager *pg, struct object *o, pindex_t i)
+{
+	int error = object_set_slot(&pg->objects, o, i, SLOT_ZERO);
+
+	if (error == 0)
+		(void)object_set_slot(&pg->objects, o, i, SLOT_NONE);
+	return error;
+}
+
 /* One page with everything it has.  0 or -ENOMEM, and nothing moved. */
 static int
 copy_one(struct pager *pg, struct object *src, pindex_t from,
@@ -169,9 +192,7 @@ copy_one(struct pager *pg, struct object *src, pindex_t from,
 
 	if (slot == SLOT_NONE && !swblk_valid(blk))
 		return 0;
-	/* Make the leaf exist even when only the tag needs it. */
-	error = object_set_slot(
-	    &pg->objects, dst, to, slot == SLOT_NONE ? SLOT_ZERO : slot);
+	error = make_leaf(pg, dst, to);
 	if (error != 0)
 		return error;
 	(void)object_set_slot(&pg->objects, dst, to, slot);
@@ -219,6 +240,44 @@ pager_copy(struct pager *pg, struct object *src, pindex_t first,
 	return 0;
 }
 
+/* ---- sharing ------------------------------------------------------------- */
+
+int
+pager_share(struct pager *pg, const struct object *src, pindex_t i,
+    struct object *dst, pindex_t k)
+{
+	uint32_t slot = object_slot(&pg->objects, src, i);
+	swblk_t blk = swmap_get(&src->swmap, i);
+	int error;
+
+	KASSERT(!slot_is_page(slot) || swblk_valid(blk), "page %u changes", i);
+	if (slot == SLOT_LOST)
+		return object_set_slot(&pg->objects, dst, k, slot);
+	if (!swblk_valid(blk) || slot == SLOT_ZERO || slot == SLOT_RESERVED)
+		return 0; /* zeros */
+	error = make_leaf(pg, dst, k);
+	if (error != 0)
+		return error;
+	if (!swspace_share(&pg->space, blk, 1))
+		return -EMLINK;
+	(void)swmap_set(&dst->swmap, k, blk, &error);
+	if (error != 0) {
+		swspace_free(&pg->space, blk, 1);
+		return error;
+	}
+	object_set_tag(&pg->objects, dst, k, object_tag(&pg->objects, src, i));
+	return 0;
+}
+
+bool
+pager_spares(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	swblk_t blk = swmap_get(&o->swmap, i);
+
+	return swblk_valid(blk) && !o->reserved &&
+	       !swspace_shared(&pg->space, blk);
+}
+
 /* From the pages of one queue. */
 static uint32_t
 reclaim_from(struct pager *pg, enum page_queue queue, uint32_t want)
@@ -229,10 +288,11 @@ reclaim_from(struct pager *pg, enum page_queue queue, uint32_t want)
 	for (p = pageq_first(&pg->pages, queue); p != NULL && freed < want;
 	     p = pageq_next(&pg->pages, p)) {
 		struct object *o = pager_object(pg, p);
-		swblk_t blk = swmap_get(&o->swmap, p->pindex);
 
-		if (o->reserved || (p->flags & PG_WRITING) != 0 ||
-		    !swblk_valid(blk) || swspace_closing(&pg->space, blk))
+		if ((p->flags & PG_WRITING) != 0 ||
+		    !pager_spares(pg, o, p->pindex) ||
+		    swspace_closing(
+			&pg->space, swmap_get(&o->swmap, p->pindex)))
 			continue;
 		pager_unswapped(pg, o, p->pindex);
 		freed++;

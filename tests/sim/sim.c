@@ -20,8 +20,8 @@ static struct sim *current;
 
 static const char *const event_name[EV_COUNT] = {"thread", "handler", "pageout",
     "clock", "map", "grow", "unmap", "dontneed", "raw drop", "raw unmap",
-    "move", "reserve", "wire", "unwire", "page out range", "swapon", "swapoff",
-    "mover"};
+    "move", "reserve", "wire", "unwire", "page out range", "clone", "swapon",
+    "swapoff", "mover"};
 
 /* ---- failing ------------------------------------------------------------- */
 
@@ -149,6 +149,8 @@ preempt(void)
 {
 	struct sim *s = current;
 
+	if (s != NULL)
+		sim_clone_moment(s);
 	if (s == NULL || s->quiet || s->par.preempt_in == 0 ||
 	    sim_below(s, s->par.preempt_in) != 0)
 		return;
@@ -259,6 +261,7 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 	p->weight[EV_MAP] += 4;
 	p->weight[EV_WIRE] *= 4;
 	p->weight[EV_UNWIRE] *= 4;
+	p->weight[EV_CLONE] *= 4;
 	p->weight[EV_SWAPON] = rng_below(&r, 4) == 0;
 	p->weight[EV_SWAPOFF] = p->weight[EV_MOVER] = 0;
 	if (rng_below(&r, 3) == 0) {

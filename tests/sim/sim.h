@@ -16,8 +16,8 @@
 #define USWAP_TEST_SIM_H
 
 #include "block/engine_sim.h"
+#include "daemon/clone.h"
 #include "daemon/handler.h"
-#include "daemon/pageout.h"
 #include "page/pmap_sim.h"
 #include "pager/pager_off.h"
 #include "support/seed.h"
@@ -45,6 +45,7 @@ enum sim_event {
 	EV_WIRE,
 	EV_UNWIRE,
 	EV_RANGE, /* a range is paged out on request */
+	EV_CLONE, /* a range is cloned, while the others go on */
 	EV_SWAPON,
 	EV_SWAPOFF, /* a device is taken away, or that is interrupted */
 	EV_MOVER, /* that goes on */
@@ -98,9 +99,18 @@ struct sim {
 	bool *poisoned; /* pages found lost since they were last new */
 	bool *wired;
 	bool *gone; /* unmapped behind our back */
+	/* The clone being made: n pages at from, which go to the hole at to. */
+	struct {
+		const struct object *o; /* NULL: none */
+		uintptr_t from, to;
+		uint32_t n;
+		bool frozen; /* when last looked at */
+	} clone;
 	uint64_t event, version;
 	const char *what; /* the event under way */
 	uint64_t reserved, refused; /* ranges; refused: for want of space */
+	uint64_t cloned, clone_full,
+	    clone_busy; /* the same, and what it said */
 	uint64_t off, off_full, off_stopped; /* devices taken away, or not */
 	uint64_t touches, lost, ctr[EV_COUNT];
 };
@@ -136,6 +146,10 @@ void sim_fail(struct sim *, const char *fmt, ...)
 bool sim_thread(struct sim *, struct simthread *);
 void sim_program_event(struct sim *, enum sim_event);
 void sim_unmap(struct sim *, uintptr_t start, uintptr_t end);
+/* Clones n pages from va on into a hole; its start, or 0 and *ret_error. */
+uintptr_t sim_clone(struct sim *, uintptr_t va, uint32_t n, int *ret_error);
+/* Before anybody else runs: whether the moment of a clone has come. */
+void sim_clone_moment(struct sim *);
 
 /* ---- shared -------------------------------------------------------------- */
 

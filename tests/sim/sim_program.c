@@ -338,6 +338,111 @@ out:
 	mtx_unlock(&pg->lock);
 }
 
+/* ---- clones -------------------------------------------------------------- */
+
+/*
+ * While the object is frozen nobody writes to what has left the program, and
+ * what is written in the last of the others is part of the clone.  So what the
+ * clone must hold is what the shadow holds when it is thawed.
+ */
+void
+sim_clone_moment(struct sim *s)
+{
+	bool frozen = s->clone.o != NULL && s->clone.o->frozen;
+
+	if (s->clone.frozen && !frozen)
+		memcpy(shadow_at(s, s->clone.to), shadow_at(s, s->clone.from),
+		    ptoa(s->clone.n));
+	s->clone.frozen = frozen;
+}
+
+/* Losses that the program has met; the others it meets in both. */
+static void
+clone_losses(struct sim *s, uintptr_t from, uintptr_t to, uint32_t n)
+{
+	memcpy(s->poisoned + page_at(to), s->poisoned + page_at(from), n);
+}
+
+/* As do_clone() in src/lib/regions.c, and the page-out thread for it. */
+uintptr_t
+sim_clone(struct sim *s, uintptr_t va, uint32_t n, int *ret_error)
+{
+	struct pager *pg = &s->pg;
+	struct map_entry *e;
+	struct object *o, *new;
+	uintptr_t to;
+
+	*ret_error = 0;
+	n = find_hole(s, n, &to);
+	mtx_lock(&pg->lock);
+	e = map_lookup(&pg->map, va);
+	o = e == NULL ? NULL : e->object;
+	if (n == 0 || o == NULL || o->reserved || e->end - va < ptoa(n)) {
+		mtx_unlock(&pg->lock);
+		return 0;
+	}
+	new = pager_alloc(pg, to, n);
+	KASSERT(new != NULL &&pmap_manage(s->pmap, to, n) == 0, "clone");
+	s->clone.o = o;
+	s->clone.from = va;
+	s->clone.to = to;
+	s->clone.n = n;
+	s->clone.frozen = false;
+	mtx_unlock(&pg->lock);
+	s->running[SIM_PAGEOUT] = true;
+	*ret_error =
+	    clone_make(&s->pageout, o, (pindex_t)atop(va - o->base), n, new);
+	s->running[SIM_PAGEOUT] = false;
+	s->again = true;
+	s->grew |= pg->grow;
+	s->clone.o = NULL;
+	mtx_lock(&pg->lock);
+	if (o->frozen || o->kept)
+		sim_fail(s, "a cloned object stays frozen");
+	if (*ret_error == 0) {
+		clone_losses(s, va, to, n);
+		KASSERT(map_insert(&pg->map, to, to + ptoa(n), new) == 0, " ");
+	} else {
+		pager_dealloc(pg, new);
+		forget(s, to, to + ptoa(n));
+		(void)pmap_unmanage(s->pmap, to, n);
+	}
+	mtx_unlock(&pg->lock);
+	return *ret_error == 0 ? to : 0;
+}
+
+/* Whether a page of the range is wired, or may refuse to leave. */
+static bool
+may_be_busy(const struct sim *s, uintptr_t va, uint32_t n)
+{
+	if (s->par.busy_in != 0)
+		return true;
+	for (uint32_t i = page_at(va); n > 0; n--, i++)
+		if (s->wired[i])
+			return true;
+	return false;
+}
+
+static void
+clone_range(struct sim *s)
+{
+	uint32_t n = 1u << sim_below(s, 10);
+	const struct map_entry *e;
+	uintptr_t va;
+	int error;
+
+	if (s->running[SIM_PAGEOUT] || !pick(s, &va))
+		return;
+	e = map_lookup(&s->pg.map, va);
+	n = US_MIN(n, (uint32_t)atop(e->end - va));
+	s->cloned += sim_clone(s, va, n, &error) != 0;
+	s->clone_full += error == -ENOSPC;
+	s->clone_busy += error == -EBUSY;
+	if (error != 0 && error != -ENOSPC &&
+	    (error != -EBUSY || !may_be_busy(s, va, n)))
+		sim_fail(s, "clone_make: %d", error);
+}
+
 /* ---- the other requests -------------------------------------------------- */
 
 #define RESERVE_MAX 300
@@ -371,7 +476,7 @@ reserve(struct sim *s)
 	static struct has was[RESERVE_MAX];
 	struct pager *pg = &s->pg;
 	uint32_t n = 1 + sim_below(s, RESERVE_MAX);
-	bool hole = false;
+	bool hole = false, shared = false;
 	uintptr_t va;
 	int error;
 
@@ -382,10 +487,14 @@ reserve(struct sim *s)
 	for (uint32_t i = 0; i < n; i++) {
 		was[i] = page_has(pg, va + ptoa(i));
 		hole |= !was[i].managed;
+		shared |= swblk_valid(was[i].blk) &&
+			  swspace_shared(&pg->space, was[i].blk);
 	}
 	error = pager_reserve(pg, va, va + ptoa(n));
-	if (hole ? error != -ENOMEM : error != 0 && error != -ENOSPC)
-		sim_fail(s, "pager_reserve: %d, hole %d", error, hole);
+	if (hole ? error != -ENOMEM
+		 : error != (shared ? -EBUSY : 0) && error != -ENOSPC)
+		sim_fail(s, "pager_reserve: %d, hole %d, shared %d", error,
+		    hole, shared);
 	s->reserved += error == 0;
 	s->refused += error == -ENOSPC;
 	for (uint32_t i = 0; i < n; i++) {
@@ -551,6 +660,9 @@ sim_program_event(struct sim *s, enum sim_event ev)
 		break;
 	case EV_RANGE:
 		page_out_range(s);
+		break;
+	case EV_CLONE:
+		clone_range(s);
 		break;
 	default:
 		KASSERT(false, "no event %d", (int)ev);

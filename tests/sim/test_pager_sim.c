@@ -83,7 +83,7 @@ test_random_runs(void **state)
 	uint64_t events = number("USWAP_EVENTS", 5000);
 	uint64_t touches = 0, lost = 0, out = 0, soft = 0, disk = 0, grew = 0;
 	uint64_t reserved = 0, refused = 0, off = 0, full = 0, stopped = 0;
-	uint64_t moved = 0;
+	uint64_t moved = 0, cloned = 0, clone_full = 0, clone_busy = 0;
 
 	(void)state;
 	for (uint64_t i = 0; i < runs; i++) {
@@ -103,6 +103,9 @@ test_random_runs(void **state)
 		full += s.off_full;
 		stopped += s.off_stopped;
 		moved += s.pg.ctr.pages_moved;
+		cloned += s.cloned;
+		clone_full += s.clone_full;
+		clone_busy += s.clone_busy;
 	}
 	printf("%ju runs from seed %ju: %ju accesses, %ju soft and %ju disk "
 	       "faults, %ju pages out, %ju pages lost, %ju runs over budget\n",
@@ -114,6 +117,8 @@ test_random_runs(void **state)
 	    "interrupted; %ju pages moved\n",
 	    (uintmax_t)reserved, (uintmax_t)refused, (uintmax_t)off,
 	    (uintmax_t)full, (uintmax_t)stopped, (uintmax_t)moved);
+	printf("%ju ranges cloned, %ju not for want of space, %ju busy\n",
+	    (uintmax_t)cloned, (uintmax_t)clone_full, (uintmax_t)clone_busy);
 	/* A simulation in which nothing happens would pass as well. */
 	if (runs >= 100 && events >= 5000)
 		assert_true(out > 10000 && disk > 1000 && soft > 1000 &&

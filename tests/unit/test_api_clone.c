@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * api_clone: uswap_clone: a region as it was at one moment, whatever happens to
+ * either of the two afterwards; blocks are shared, nothing is copied.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "base/base.h"
+#include "support/api.h"
+#include "support/touch.h"
+
+#define N 256u /* pages of a region */
+
+static char *
+cloned(char *p, uint32_t n)
+{
+	void *q = NULL;
+
+	works(uswap_clone(u, p, n * PAGE, &q));
+	assert_ptr_not_equal(p, q);
+	return q;
+}
+
+/* Pages in all the states there are: by their index modulo 4. */
+static char *
+mixed(uint32_t n)
+{
+	char *p = region(n, 0);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (i % 4 < 2)
+			pattern(p + ptoa(i), i, 1);
+		else if (i % 4 == 2)
+			assert_int_equal(p[ptoa(i)], 0);
+	page_out(p, 0, n / 2);
+	/* Some are in memory again, and unchanged; some are changed. */
+	for (uint32_t i = 0; i < n / 2; i += 8)
+		check_pages(p, i, i + 1, 1);
+	for (uint32_t i = 4; i < n / 2; i += 8)
+		write_pages(p, i, i + 1, 1);
+	return p;
+}
+
+static void
+check_mixed(const char *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		check_pages(p, i, i + 1, i % 4 < 2 ? 1 : 0);
+}
+
+/* Each is written and unmapped by itself, in either order. */
+static void
+test_apart(void **state)
+{
+	char *p, *q;
+
+	(void)state;
+	for (int first = 0; first < 2; first++) {
+		opens("swap,size=64M");
+		p = mixed(N);
+		q = cloned(p, N);
+		check_mixed(p, N);
+		check_mixed(q, N);
+		write_pages(p, 0, N, 2);
+		check_mixed(q, N);
+		page_out(p, 0, N);
+		page_out(q, 0, N);
+		write_pages(q, N / 4, N / 2, 3);
+		check_pages(p, 0, N, 2);
+		unmap(first == 0 ? p : q, N);
+		if (first == 0) {
+			check_pages(q, N / 4, N / 2, 3);
+			for (uint32_t i = 0; i < N / 4; i++)
+				check_pages(q, i, i + 1, i % 4 < 2 ? 1 : 0);
+		} else {
+			check_pages(p, 0, N, 2);
+		}
+		unmap(first == 0 ? q : p, N);
+		closes();
+	}
+}
+
+/* What is in swap space is shared, and not read; clean pages stay where they are. */
+static void
+test_shared(void **state)
+{
+	const uint32_t n = 2048;
+	struct uswap_stats before, after;
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(n, 1);
+	page_out(p, 0, n);
+	before = stats();
+	assert_int_equal(before.swap_used, n * PAGE);
+	q = cloned(p, n);
+	after = stats();
+	assert_int_equal(after.swap_used, n * PAGE);
+	assert_int_equal(after.swap_reads, before.swap_reads);
+	assert_int_equal(after.swap_writes, before.swap_writes);
+	assert_int_equal(after.ram_used, before.ram_used);
+	check_pages(q, 0, n, 1);
+	/* Changed pages get blocks of their own when they leave. */
+	write_pages(q, 0, 100, 2);
+	page_out(q, 0, n);
+	assert_int_equal(stats().swap_used, (n + 100) * PAGE);
+	assert_int_equal(flags(q, 5), USWAP_SWAPPED);
+	works(uswap_advise(u, q, n * PAGE, USWAP_DONTNEED));
+	assert_int_equal(stats().swap_used, n * PAGE);
+	check_pages(p, 0, n, 1);
+	unmap(p, n);
+	check_pages(q, 0, n, 0);
+	unmap(q, n);
+	closes();
+}
+
+/* Pages in memory are written once, and stay there. */
+static void
+test_in_memory(void **state)
+{
+	const uint32_t n = 2000;
+	struct uswap_stats before, after;
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(n, 1);
+	before = stats();
+	q = cloned(p, n);
+	after = stats();
+	assert_int_equal(after.pages_out - before.pages_out, n);
+	assert_int_equal(after.swap_used, n * PAGE);
+	for (uint32_t i = 0; i < n; i++)
+		assert_int_equal(flags(p, i), USWAP_RESIDENT | USWAP_SWAPPED);
+	check_pages(p, 0, n, 1);
+	assert_int_equal(stats().swap_reads, before.swap_reads);
+	/* Again: there is nothing to write. */
+	unmap(q, n);
+	q = cloned(p, n);
+	assert_int_equal(stats().pages_out, after.pages_out);
+	check_pages(q, 0, n, 1);
+	unmap(q, n);
+	unmap(p, n);
+	closes();
+}
+
+/* Far more than the budget, and a clone of a clone of a part. */
+static void
+test_large(void **state)
+{
+	const uint32_t n = 2 * BUDGET;
+	char *p, *q, *r;
+
+	(void)state;
+	opens("swap,size=256M");
+	p = region(n, 1);
+	q = cloned(p, n);
+	write_pages(p, 0, n, 2);
+	r = cloned(q + ptoa(n / 4), n / 2);
+	write_pages(q, n / 4, n / 2, 3);
+	check_pages(p, 0, n, 2);
+	check_pages(q, 0, n / 4, 1);
+	check_pages(q, n / 4, n / 2, 3);
+	for (uint32_t i = 0; i < n / 2; i++)
+		if (!holds(r + ptoa(i), n / 4 + i, 1))
+			fail_msg("page %u of a part", i);
+	assert_true(stats().ram_peak <= RAM);
+	unmap(q, n);
+	unmap(p, n);
+	unmap(r, n / 2);
+	closes();
+}
+
+static void
+test_errors(void **state)
+{
+	char *p, *q;
+	void *ret = &ret;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = mixed(N);
+	fails(uswap_clone(u, p, (N + 1) * PAGE, &ret), EFAULT, "one managed");
+	fails(uswap_clone(u, p + 1, PAGE, &ret), EINVAL, "");
+	fails(uswap_clone(u, p, 0, &ret), EINVAL, "");
+	works(uswap_wire(u, p + ptoa(9), PAGE));
+	fails(uswap_clone(u, p, N * PAGE, &ret), EBUSY, "wired");
+	q = cloned(p, 9); /* not a part of it */
+	unmap(q, 9);
+	works(uswap_unwire(u, p + ptoa(9), PAGE));
+	/* A page that the program has protected cannot leave. */
+	write_pages(p, 0, 1, 1);
+	assert_int_equal(mprotect(p, PAGE, PROT_NONE), 0);
+	fails(uswap_clone(u, p, N * PAGE, &ret), EBUSY, "protected");
+	assert_int_equal(mprotect(p, PAGE, PROT_READ | PROT_WRITE), 0);
+	works(uswap_reserve(u, p, PAGE));
+	fails(uswap_clone(u, p, N * PAGE, &ret), EBUSY, "reserved");
+	assert_ptr_equal(ret, &ret);
+	check_mixed(p, N);
+	unmap(p, N);
+	closes();
+}
+
+/* Reserved pages can be written over their own blocks, which shared ones cannot. */
+static void
+test_reserve(void **state)
+{
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(N, 1);
+	q = cloned(p, N);
+	fails(uswap_reserve(u, p, N * PAGE), EBUSY, "shared with a clone");
+	fails(uswap_reserve(u, q, PAGE), EBUSY, "shared with a clone");
+	unmap(q, N);
+	works(uswap_reserve(u, p, N * PAGE));
+	check_pages(p, 0, N, 1);
+	unmap(p, N);
+	closes();
+}
+
+/* Swap space that cannot hold the pages in memory: nothing has changed. */
+static void
+test_no_space(void **state)
+{
+	const uint32_t n = 2000;
+	struct uswap_stats st;
+	void *ret = &ret;
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=4M");
+	p = region(n, 1);
+	fails(uswap_clone(u, p, n * PAGE, &ret), ENOSPC, "cannot hold");
+	assert_ptr_equal(ret, &ret);
+	check_pages(p, 0, n, 1);
+	st = stats();
+	assert_int_equal(st.managed, n * PAGE);
+	write_pages(p, 0, n, 2);
+	check_pages(p, 0, n, 2);
+	unmap(p, n);
+	closes();
+	/* Without any, what has no contents can be cloned. */
+	opens(NULL);
+	p = region(n, 0);
+	q = cloned(p, n);
+	check_pages(q, 0, n, 0);
+	unmap(p, n);
+	unmap(q, n);
+	closes();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_apart),
+	    cmocka_unit_test(test_shared),
+	    cmocka_unit_test(test_in_memory),
+	    cmocka_unit_test(test_large),
+	    cmocka_unit_test(test_errors),
+	    cmocka_unit_test(test_reserve),
+	    cmocka_unit_test(test_no_space),
+	};
+
+	api_begin();
+	return api_end(api_run(tests));
+}
