@@ -32,65 +32,70 @@ move_alloc(struct pager *pg, uint32_t *n)
 
 /* ---- is it still what it was? -------------------------------------------- */
 
+static swblk_t
+block_of(const struct move *m, const struct moved *p)
+{
+	return swblk_add(m->from, p->place);
+}
+
+static const struct block_owner *
+first_owner(
+    const struct swapoff *so, const struct move *m, const struct moved *p)
+{
+	return owner_first(so, block_of(m, p).v - so->first.v - so->base);
+}
+
 /*
- * The object, if the page's block and what is in it are those that were read,
- * and nobody transfers the page.  Objects come and go, and blocks move from
- * one to another: the id is looked up again, and the block says whether it is
- * ours, for on a closing device it cannot have been given out anew.
+ * The object of an owner, if the page's block and what is in it are those that
+ * were read, and nobody transfers the page.  Objects come and go, and blocks move
+ * from one to another: the id is looked up again, and the block says whether it
+ * is ours, for on a closing device it cannot have been given out anew.
  */
 static struct object *
-same_block(const struct pager *pg, const struct move *m, const struct moved *p)
+same_block(const struct pager *pg, const struct move *m, const struct moved *p,
+    const struct block_owner *w)
 {
-	struct object *o;
+	struct object *o = owner_has(pg, w, block_of(m, p));
 	uint32_t slot;
 
-	if (p->object >= pg->objects.pool.fresh)
+	if (o == NULL || object_tag(&pg->objects, o, w->pindex) != p->tag)
 		return NULL;
-	o = object_of(&pg->objects, p->object);
-	if (o->root == NULL || p->pindex >= o->npages ||
-	    !swblk_eq(swmap_get(&o->swmap, p->pindex),
-		swblk_add(m->from, p->place)) ||
-	    object_tag(&pg->objects, o, p->pindex) != p->tag)
-		return NULL;
-	slot = object_slot(&pg->objects, o, p->pindex);
+	slot = object_slot(&pg->objects, o, w->pindex);
 	if (slot_is_page(slot) &&
 	    (page_of(&pg->pages, slot)->flags & (PG_BUSY | PG_WRITING)) != 0)
 		return NULL;
 	return o;
 }
 
-/* Written: the new block takes the place of the old one. */
+/* Written: the new block takes the place of the old one, for all who have it. */
 static void
-switch_block(
-    struct pager *pg, const struct move *m, const struct moved *p, swblk_t new)
+switch_block(const struct swapoff *so, const struct move *m,
+    const struct moved *p, swblk_t new)
 {
-	struct object *o = same_block(pg, m, p);
-	swblk_t old;
-	int error;
+	struct pager *pg = so->pg;
+	const struct block_owner *w = first_owner(so, m, p);
+	bool has_owner = false;
 
-	if (o == NULL) {
-		swspace_free(&pg->space, new, 1);
-		return;
+	for (; w != NULL; w = owner_next(so, w)) {
+		struct object *o = same_block(pg, m, p, w);
+		swblk_t old;
+		int error;
+
+		if (o == NULL ||
+		    (has_owner && !swspace_share(&pg->space, new, 1)))
+			continue;
+		has_owner = true;
+		old = swmap_set(&o->swmap, w->pindex, new, &error);
+		KASSERT(error == 0, "the page had a block: %d", error);
+		swspace_free(&pg->space, old, 1);
 	}
-	old = swmap_set(&o->swmap, p->pindex, new, &error);
-	KASSERT(error == 0, "the page had a block: %d", error);
-	swspace_free(&pg->space, old, 1);
-	pg->ctr.pages_moved++;
+	if (has_owner)
+		pg->ctr.pages_moved++;
+	else
+		swspace_free(&pg->space, new, 1);
 }
 
 /* ---- reading ------------------------------------------------------------- */
-
-void
-move_add(struct pager *pg, struct move *m, const struct object *o, pindex_t i,
-    uint32_t place)
-{
-	m->page[m->n++] = (struct moved){
-	    .object = o->id,
-	    .pindex = i,
-	    .place = place,
-	    .tag = object_tag(&pg->objects, o, i),
-	};
-}
 
 static void
 submit(
@@ -156,38 +161,61 @@ read_message(struct pager *pg, const struct move *m)
 			: "the contents are not what was written");
 }
 
+/* Whether an owner has read the page ahead: then the contents are in memory. */
+static bool
+copy_ahead(struct swapoff *so, struct move *m, const struct moved *p)
+{
+	struct pager *pg = so->pg;
+	const struct block_owner *w = first_owner(so, m, p);
+
+	for (; w != NULL; w = owner_next(so, w)) {
+		struct object *o = same_block(pg, m, p, w);
+		uint32_t slot = o == NULL
+				    ? SLOT_NONE
+				    : object_slot(&pg->objects, o, w->pindex);
+		const struct page *pp;
+
+		if (!slot_is_page(slot))
+			continue;
+		pp = page_of(&pg->pages, slot);
+		if (pp->queue != PQ_AHEAD)
+			continue;
+		memcpy(m->buf + ptoa(p->place),
+		    frame_addr(&pg->frames, pp->frame), PAGE_SIZE);
+		return true;
+	}
+	return false;
+}
+
 /*
- * The page could not be read alone.  If it was read ahead it is in memory, and
- * only there: then its contents are taken from there, and true is returned.
- * Otherwise it is lost: whoever touches it finds the slot, and then poison.
+ * The page could not be read alone.  If it is in memory, true is returned.
+ * Otherwise it is lost, for all who have it: whoever touches it finds the slot,
+ * and then poison.
  */
 static bool
 rescue(struct swapoff *so, struct move *m)
 {
 	struct pager *pg = so->pg;
 	const struct moved *p = &m->page[m->at];
-	struct object *o = same_block(pg, m, p);
-	uint32_t slot;
+	const struct block_owner *w = first_owner(so, m, p);
 
-	if (o == NULL)
-		return false; /* no concern of ours any more */
-	slot = object_slot(&pg->objects, o, p->pindex);
-	if (slot_is_page(slot)) {
-		const struct page *pp = page_of(&pg->pages, slot);
+	if (copy_ahead(so, m, p))
+		return true;
+	for (; w != NULL; w = owner_next(so, w)) {
+		struct object *o = same_block(pg, m, p, w);
 
-		if (pp->queue == PQ_AHEAD)
-			memcpy(m->buf + ptoa(p->place),
-			    frame_addr(&pg->frames, pp->frame), PAGE_SIZE);
-		return pp->queue == PQ_AHEAD;
+		/* No concern of ours any more, or it holds no contents now. */
+		if (o == NULL ||
+		    object_slot(&pg->objects, o, w->pindex) != SLOT_NONE)
+			continue;
+		swspace_retire(&pg->space, swmap_clear(&o->swmap, w->pindex));
+		(void)object_set_slot(&pg->objects, o, w->pindex, SLOT_LOST);
+		if (so->lost++ < MESSAGES_MAX)
+			log_msg(LOG_ERROR,
+			    "the page at %#jx is lost; touching it will end in "
+			    "SIGBUS",
+			    (uintmax_t)object_va(o, w->pindex));
 	}
-	if (slot != SLOT_NONE)
-		return false; /* it holds no contents now */
-	swspace_retire(&pg->space, swmap_clear(&o->swmap, p->pindex));
-	(void)object_set_slot(&pg->objects, o, p->pindex, SLOT_LOST);
-	if (so->lost++ < MESSAGES_MAX)
-		log_msg(LOG_ERROR,
-		    "the page at %#jx is lost; touching it will end in SIGBUS",
-		    (uintmax_t)object_va(o, p->pindex));
 	return false;
 }
 
@@ -289,7 +317,7 @@ written(struct swapoff *so, struct move *m)
 		return write_next(so, m);
 	}
 	for (uint32_t i = 0; i < m->count; i++)
-		switch_block(pg, m, &m->page[m->at + i], swblk_add(m->to, i));
+		switch_block(so, m, &m->page[m->at + i], swblk_add(m->to, i));
 	m->at += m->count;
 	return next_part(so, m);
 }

@@ -2,24 +2,19 @@
 /*
  * The blocks of a closing device, visited window by window.
  *
- * Nothing leads from a block to its page, so the owners of a window's blocks
- * are looked up by a walk over all objects, a piece at a time: what has changed
- * when a block's turn comes is seen then.  The order is that of the device, not
- * that of the pages: pages were written in the order in which they left, which
- * after some time has little to do with that of their addresses, and a device
- * read in that order would seek for each.  What was written together stays
- * together.
+ * The order is that of the device, not that of the pages: pages were written in
+ * the order in which they left, which after some time has little to do with that
+ * of their addresses, and a device read in that order would seek for each.  What
+ * was written together stays together.
  *
  * Passes end: no block is given out on the device, so each block that is dealt
  * with is one less; and those left alone belong to transfers, which end.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "pager/pager_off.h"
 
-/* Pages, or blocks, that are passed with the lock held. */
-#define LOOKUP_PAGES (1u << 16)
+/* Blocks that are passed with the lock held. */
 #define VISIT_BLOCKS (1u << 11)
 
 int
@@ -29,7 +24,8 @@ swapoff_init(struct swapoff *so, struct pager *pg, struct blkq *q)
 	*so = (struct swapoff){.pg = pg, .q = q};
 	so->all = mem_map(SWAPOFF_IO * sizeof(*so->all));
 	so->owner = mem_map(SWAPOFF_WINDOW * sizeof(*so->owner));
-	if (so->all == NULL || so->owner == NULL)
+	so->more = mem_map(SWAPOFF_MORE * sizeof(*so->more));
+	if (so->all == NULL || so->owner == NULL || so->more == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < SWAPOFF_IO; i++) {
 		struct move *m = &so->all[i];
@@ -54,19 +50,9 @@ swapoff_destroy(struct swapoff *so)
 		mem_unmap(so->all, SWAPOFF_IO * sizeof(*so->all));
 	if (so->owner != NULL)
 		mem_unmap(so->owner, SWAPOFF_WINDOW * sizeof(*so->owner));
+	if (so->more != NULL)
+		mem_unmap(so->more, SWAPOFF_MORE * sizeof(*so->more));
 	blkq_destroy(so->q);
-}
-
-static void
-window_begin(struct swapoff *so, uint32_t base)
-{
-	so->base = base;
-	so->window = US_MIN(so->blocks - base, SWAPOFF_WINDOW);
-	so->at = 0;
-	so->object = 0;
-	so->pindex = 0;
-	so->looked_up = false;
-	memset(so->owner, 0, so->window * sizeof(*so->owner));
 }
 
 int
@@ -88,7 +74,7 @@ swapoff_begin(struct swapoff *so, struct swdev *dev, bool force)
 	swspace_close(s, dev);
 	so->dev = dev;
 	so->force = force;
-	window_begin(so, 0);
+	owners_begin(so, 0, SWAPOFF_WINDOW);
 	so->progress = true;
 	so->error = 0;
 	so->lost = 0;
@@ -104,50 +90,6 @@ swapoff_over(const struct swapoff *so, int *ret)
 	return so->dev == NULL;
 }
 
-/* ---- whose blocks they are ----------------------------------------------- */
-
-/* Notes the pages of [pindex, end) that have a block in the window. */
-static void
-lookup_pages(struct swapoff *so, const struct object *o, pindex_t end)
-{
-	uint32_t first = so->first.v + so->base;
-
-	for (pindex_t i = so->pindex; swmap_next(&o->swmap, i, end, &i); i++) {
-		uint32_t k = swmap_get(&o->swmap, i).v - first;
-
-		if (k < so->window)
-			so->owner[k] = (struct block_owner){o->id + 1, i};
-	}
-}
-
-/* A piece of the walk over all objects.  Lock held. */
-static void
-lookup_some(struct swapoff *so)
-{
-	const struct objects *os = &so->pg->objects;
-	uint32_t left = LOOKUP_PAGES;
-
-	while (left > 0 && so->object < os->pool.fresh) {
-		const struct object *o = object_of(os, so->object);
-		pindex_t end = 0;
-
-		if (o->root != NULL && so->pindex < o->npages &&
-		    o->swmap.count > 0) {
-			end = (pindex_t)US_MIN(
-			    (uint64_t)so->pindex + left, o->npages);
-			lookup_pages(so, o, end);
-			left -= US_MIN(left, end - so->pindex);
-			so->pindex = end;
-		}
-		if (end != 0 && end < o->npages)
-			continue;
-		so->object++;
-		so->pindex = 0;
-		left -= left > 0; /* so many objects, too */
-	}
-	so->looked_up = so->object >= os->pool.fresh;
-}
-
 /* ---- one block ----------------------------------------------------------- */
 
 /* A block elsewhere, with no contents: see assign() in pager_range.c. */
@@ -155,26 +97,27 @@ static bool
 renew(struct pager *pg, struct object *o, pindex_t i)
 {
 	uint32_t n = 1;
-	swblk_t blk = move_alloc(pg, &n), old;
+	swblk_t blk = move_alloc(pg, &n);
 	int error;
 
 	if (!swblk_valid(blk))
 		return false;
-	old = swmap_set(&o->swmap, i, blk, &error);
+	pager_unswapped(pg, o, i);
+	(void)swmap_set(&o->swmap, i, blk, &error);
 	KASSERT(error == 0, "the page had a block: %d", error);
-	swspace_free(&pg->space, old, 1);
 	object_set_tag(&pg->objects, o, i, 0);
 	return true;
 }
 
-enum visit { VISITED, LATER, COPY, FULL };
+/* In the order in which one outweighs the other. */
+enum visit { VISITED, COPY, LATER, FULL };
 
 /*
- * A block of the device, and the page that had it when it was looked up.  What
- * was read ahead needs its block: it may be dropped at any time.
+ * A page that has a block of the device.  What was read ahead needs it: it may
+ * be dropped at any time.
  */
 static enum visit
-visit(struct pager *pg, struct object *o, pindex_t i)
+visit_page(struct pager *pg, struct object *o, pindex_t i)
 {
 	uint32_t slot = object_slot(&pg->objects, o, i);
 
@@ -195,21 +138,33 @@ visit(struct pager *pg, struct object *o, pindex_t i)
 	return renew(pg, o, i) ? VISITED : FULL;
 }
 
-/* The object whose page has block k of the window, if one still has. */
-static struct object *
-owner_of(struct swapoff *so, uint32_t k)
+/*
+ * All owners of block k of the window.  While one transfers it the others wait
+ * with it: they shall go on sharing.  *tag: of the contents, if it is to be
+ * copied.
+ */
+static enum visit
+visit(struct swapoff *so, uint32_t k, uint64_t *tag)
 {
-	const struct block_owner *w = &so->owner[k];
+	struct pager *pg = so->pg;
 	swblk_t blk = swblk_add(so->first, so->base + k);
-	struct object *o;
+	const struct block_owner *w;
+	enum visit all = VISITED;
 
-	if (w->object == 0)
-		return NULL;
-	o = object_of(&so->pg->objects, w->object - 1);
-	if (o->root == NULL || w->pindex >= o->npages ||
-	    !swblk_eq(swmap_get(&o->swmap, w->pindex), blk))
-		return NULL;
-	return o;
+	for (w = owner_first(so, k); w != NULL; w = owner_next(so, w)) {
+		struct object *o = owner_has(pg, w, blk);
+		enum visit v;
+
+		if (o == NULL)
+			continue;
+		v = visit_page(pg, o, w->pindex);
+		if (v == COPY)
+			*tag = object_tag(&pg->objects, o, w->pindex);
+		if (v == VISITED)
+			so->progress = true;
+		all = US_MAX(all, v);
+	}
+	return all;
 }
 
 /*
@@ -222,34 +177,27 @@ gather(struct swapoff *so, struct move *m)
 	uint32_t stop = US_MIN(so->at + VISIT_BLOCKS, so->window), last = 0;
 
 	for (m->n = 0; so->at < stop; so->at++) {
-		struct object *o = owner_of(so, so->at);
-		pindex_t i = so->owner[so->at].pindex;
 		uint32_t first = m->n > 0 ? m->from.v - so->first.v : 0;
 		uint32_t place = so->base + so->at - first;
+		uint64_t tag = 0;
+		enum visit v;
 
 		if (m->n > 0 &&
 		    (place >= CLUSTER_MAX || place - last > SWAPOFF_GAP))
 			return true;
-		if (o == NULL)
-			continue;
-		switch (visit(so->pg, o, i)) {
-		case FULL:
+		v = visit(so, so->at, &tag);
+		if (v == FULL) {
 			so->error = -ENOMEM;
 			return m->n > 0;
-		case LATER:
-			continue;
-		case VISITED:
-			so->progress = true;
-			continue;
-		case COPY:
-			break;
 		}
+		if (v != COPY)
+			continue;
 		if (m->n == 0) {
 			m->from = swblk_add(so->first, so->base + so->at);
 			place = 0;
 		}
 		last = place;
-		move_add(so->pg, m, o, i, place);
+		m->page[m->n++] = (struct moved){place, tag};
 	}
 	return m->n > 0;
 }
@@ -306,23 +254,24 @@ end(struct swapoff *so)
 }
 
 /*
- * The window has been visited.  Lock held.  The next pass begins when all is
- * switched that can be, else the same would be copied twice.  False, too, when
- * nothing could be done in this pass: others must go on first.
+ * The window has been visited.  Lock held.  The next begins when all is switched
+ * that can be: the owners are still needed, and in a new pass the same would be
+ * copied twice.  False, too, when nothing could be done in this pass: others must
+ * go on first.
  */
 static bool
 next_window(struct swapoff *so)
 {
 	bool progress = so->progress;
 
-	if (so->base + so->window < so->blocks) {
-		window_begin(so, so->base + so->window);
-		return true;
-	}
 	if (blkq_inflight(so->q) > 0)
 		return false;
+	if (so->base + so->window < so->blocks) {
+		owners_begin(so, so->base + so->window, SWAPOFF_WINDOW);
+		return true;
+	}
 	so->progress = false;
-	window_begin(so, 0);
+	owners_begin(so, 0, SWAPOFF_WINDOW);
 	return progress;
 }
 
@@ -331,7 +280,7 @@ static bool
 work(struct swapoff *so)
 {
 	if (!so->looked_up) {
-		lookup_some(so);
+		owners_lookup(so);
 		return true;
 	}
 	if (so->at == so->window)

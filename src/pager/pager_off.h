@@ -19,6 +19,9 @@
  * transfer is under way for the page.  Else the copy is thrown away, and the
  * next pass finds what there is to do.
  *
+ * A block that clones share is copied once, and all of its owners are switched to
+ * the copy together.
+ *
  * Like the daemons it works in bounded steps and is a thread's own; the table
  * of blocks and the buffers are outside the budget.
  */
@@ -33,10 +36,12 @@
 #define SWAPOFF_IO 4
 
 /*
- * Blocks whose pages are looked up at once, by a walk over all objects: 1 GiB
- * of device, for 2 MiB of table.
+ * Blocks whose pages are looked up at once, by a walk over all objects: 512 MiB
+ * of device, for 1.5 MiB of table; and as much again for owners of shared blocks
+ * beyond the first.  Where those do not fit, fewer blocks are looked up.
  */
-#define SWAPOFF_WINDOW (1u << 18)
+#define SWAPOFF_WINDOW (1u << 17)
+#define SWAPOFF_MORE   (1u << 17)
 
 /*
  * So many blocks between two that are wanted are read along with them: 32 KiB
@@ -44,10 +49,10 @@
  */
 #define SWAPOFF_GAP 8
 
+_Static_assert(SWAPOFF_MORE >= 32767, "the owners of one block must fit");
+
 /* A page of a cluster. */
 struct moved {
-	uint32_t object; /* id */
-	pindex_t pindex;
 	uint32_t place; /* in the cluster */
 	uint64_t tag;
 };
@@ -72,6 +77,7 @@ struct move {
 struct block_owner {
 	uint32_t object; /* id + 1; 0 none */
 	pindex_t pindex;
+	uint32_t next; /* another owner, by its number + 1 in more; 0 none */
 };
 
 /* Its thread's own, but stop. */
@@ -82,7 +88,9 @@ struct swapoff {
 	swblk_t first; /* its place in the block space ... */
 	uint32_t blocks; /* ... and size */
 	struct move *all, *free; /* SWAPOFF_IO of them */
-	struct block_owner *owner; /* of the window */
+	struct block_owner *owner; /* of the window; kept while moves fly */
+	struct block_owner *more; /* see block_owner.next ... */
+	uint32_t n_more; /* ... so many in use */
 	uint32_t window; /* its size */
 	uint32_t base; /* its first block, on the device */
 	uint32_t at; /* blocks of the window visited */
@@ -119,6 +127,30 @@ bool swapoff_step(struct swapoff *);
  */
 bool swapoff_over(const struct swapoff *, int *ret);
 
+/* ---- pager_owner.c ------------------------------------------------------- */
+
+/* A new window: at most `size` blocks from `base` on.  Lock held, as below. */
+void owners_begin(struct swapoff *, uint32_t base, uint32_t size);
+/* A piece of the walk; the window may become smaller. */
+void owners_lookup(struct swapoff *);
+/*
+ * The owners of block k of the window, as they were when it was looked up:
+ * NULL, or the first; and the one after an owner.
+ */
+static inline const struct block_owner *
+owner_first(const struct swapoff *so, uint32_t k)
+{
+	return so->owner[k].object == 0 ? NULL : &so->owner[k];
+}
+static inline const struct block_owner *
+owner_next(const struct swapoff *so, const struct block_owner *w)
+{
+	return w->next == 0 ? NULL : &so->more[w->next - 1];
+}
+/* The object of an owner that still has the block; NULL if it has not. */
+struct object *owner_has(
+    const struct pager *, const struct block_owner *, swblk_t);
+
 /* ---- pager_move.c -------------------------------------------------------- */
 
 enum move_rv {
@@ -129,9 +161,6 @@ enum move_rv {
 
 /* A block elsewhere, for a page that needs one; or SWBLK_NONE.  Lock held. */
 swblk_t move_alloc(struct pager *, uint32_t *n);
-/* Adds the page at place `place`, which has a block there.  Lock held. */
-void move_add(struct pager *, struct move *, const struct object *, pindex_t,
-    uint32_t place);
 /* Starts the reading of what was added.  Lock held. */
 void move_start(struct swapoff *, struct move *);
 /*

@@ -146,8 +146,8 @@ void sim_fail(struct sim *, const char *fmt, ...)
 bool sim_thread(struct sim *, struct simthread *);
 void sim_program_event(struct sim *, enum sim_event);
 void sim_unmap(struct sim *, uintptr_t start, uintptr_t end);
-/* Clones n pages from va on into a hole; its start, or 0 and *ret_error. */
-uintptr_t sim_clone(struct sim *, uintptr_t va, uint32_t n, int *ret_error);
+/* Clones n pages at va, which are one object's, to a hole at `to`: 0 or -errno. */
+int sim_clone(struct sim *, uintptr_t va, uint32_t n, uintptr_t to);
 /* Before anybody else runs: whether the moment of a clone has come. */
 void sim_clone_moment(struct sim *);
 

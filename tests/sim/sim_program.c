@@ -356,31 +356,25 @@ sim_clone_moment(struct sim *s)
 	s->clone.frozen = frozen;
 }
 
-/* Losses that the program has met; the others it meets in both. */
+/* What was lost before is the same loss in both; counted where it is found. */
 static void
-clone_losses(struct sim *s, uintptr_t from, uintptr_t to, uint32_t n)
+clone_losses(struct sim *s, const struct object *new, uintptr_t to)
 {
-	memcpy(s->poisoned + page_at(to), s->poisoned + page_at(from), n);
+	for (pindex_t i = 0; i < new->npages; i++)
+		s->poisoned[page_at(to) + i] =
+		    object_slot(&s->pg.objects, new, i) == SLOT_LOST;
 }
 
 /* As do_clone() in src/lib/regions.c, and the page-out thread for it. */
-uintptr_t
-sim_clone(struct sim *s, uintptr_t va, uint32_t n, int *ret_error)
+int
+sim_clone(struct sim *s, uintptr_t va, uint32_t n, uintptr_t to)
 {
 	struct pager *pg = &s->pg;
-	struct map_entry *e;
 	struct object *o, *new;
-	uintptr_t to;
+	int error;
 
-	*ret_error = 0;
-	n = find_hole(s, n, &to);
 	mtx_lock(&pg->lock);
-	e = map_lookup(&pg->map, va);
-	o = e == NULL ? NULL : e->object;
-	if (n == 0 || o == NULL || o->reserved || e->end - va < ptoa(n)) {
-		mtx_unlock(&pg->lock);
-		return 0;
-	}
+	o = map_lookup(&pg->map, va)->object;
 	new = pager_alloc(pg, to, n);
 	KASSERT(new != NULL &&pmap_manage(s->pmap, to, n) == 0, "clone");
 	s->clone.o = o;
@@ -390,7 +384,7 @@ sim_clone(struct sim *s, uintptr_t va, uint32_t n, int *ret_error)
 	s->clone.frozen = false;
 	mtx_unlock(&pg->lock);
 	s->running[SIM_PAGEOUT] = true;
-	*ret_error =
+	error =
 	    clone_make(&s->pageout, o, (pindex_t)atop(va - o->base), n, new);
 	s->running[SIM_PAGEOUT] = false;
 	s->again = true;
@@ -399,8 +393,8 @@ sim_clone(struct sim *s, uintptr_t va, uint32_t n, int *ret_error)
 	mtx_lock(&pg->lock);
 	if (o->frozen || o->kept)
 		sim_fail(s, "a cloned object stays frozen");
-	if (*ret_error == 0) {
-		clone_losses(s, va, to, n);
+	if (error == 0) {
+		clone_losses(s, new, to);
 		KASSERT(map_insert(&pg->map, to, to + ptoa(n), new) == 0, " ");
 	} else {
 		pager_dealloc(pg, new);
@@ -408,7 +402,7 @@ sim_clone(struct sim *s, uintptr_t va, uint32_t n, int *ret_error)
 		(void)pmap_unmanage(s->pmap, to, n);
 	}
 	mtx_unlock(&pg->lock);
-	return *ret_error == 0 ? to : 0;
+	return error;
 }
 
 /* Whether a page of the range is wired, or may refuse to leave. */
@@ -428,14 +422,17 @@ clone_range(struct sim *s)
 {
 	uint32_t n = 1u << sim_below(s, 10);
 	const struct map_entry *e;
-	uintptr_t va;
+	uintptr_t va, to;
 	int error;
 
 	if (s->running[SIM_PAGEOUT] || !pick(s, &va))
 		return;
 	e = map_lookup(&s->pg.map, va);
-	n = US_MIN(n, (uint32_t)atop(e->end - va));
-	s->cloned += sim_clone(s, va, n, &error) != 0;
+	n = find_hole(s, US_MIN(n, (uint32_t)atop(e->end - va)), &to);
+	if (n == 0 || e->object->reserved)
+		return;
+	error = sim_clone(s, va, n, to);
+	s->cloned += error == 0;
 	s->clone_full += error == -ENOSPC;
 	s->clone_busy += error == -EBUSY;
 	if (error != 0 && error != -ENOSPC &&

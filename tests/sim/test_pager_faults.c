@@ -45,41 +45,60 @@ small_world(struct sim_params *p, uint64_t seed)
 	p->weight[EV_UNMAP] = p->weight[EV_DONTNEED] = 0;
 	p->weight[EV_RAW_UNMAP] = p->weight[EV_SWAPON] = 0;
 	p->weight[EV_SWAPOFF] = 0;
+	p->weight[EV_CLONE] = 0; /* which share what is lost */
 }
 
+/* clones: how often ranges are cloned. */
 static void
-test_nth_read(void **state)
+each_read(uint32_t clones)
 {
-	uint64_t hit = 0, lost = 0;
+	uint64_t hit = 0, lost = 0, cloned = 0;
 
-	(void)state;
 	for (uint64_t n = 1; n <= MOST; n++) {
 		struct sim_params p;
 
 		small_world(&p, 1 + n % 3);
 		p.errors = true;
+		p.weight[EV_CLONE] = clones;
 		p.disk[0].fail_read_nth = n;
 		sim_run(&s, &p, EVENTS);
 		assert_true(s.pg.ctr.read_errors <= 1);
 		assert_true(s.lost <= s.pg.ctr.read_errors);
 		hit += s.pg.ctr.read_errors;
 		lost += s.lost;
+		cloned += s.cloned;
 	}
 	assert_true(hit == MOST);
 	assert_true(lost > 0);
+	assert_true(clones == 0 || cloned > MOST);
 }
 
 static void
-test_nth_write(void **state)
+test_nth_read(void **state)
+{
+	(void)state;
+	each_read(0);
+}
+
+/* Who does not read a shared block loses nothing. */
+static void
+test_clone_nth_read(void **state)
+{
+	(void)state;
+	each_read(20);
+}
+
+static void
+each_write(uint32_t clones)
 {
 	uint64_t hit = 0;
 
-	(void)state;
 	for (uint64_t n = 1; n <= MOST; n++) {
 		struct sim_params p;
 
 		small_world(&p, 1 + n % 3);
 		p.errors = false;
+		p.weight[EV_CLONE] = clones;
 		p.disk[0].fail_write_nth = n;
 		sim_run(&s, &p, EVENTS);
 		assert_true(s.pg.ctr.write_errors <= 1);
@@ -87,6 +106,21 @@ test_nth_write(void **state)
 		hit += s.pg.ctr.write_errors;
 	}
 	assert_true(hit > MOST / 4);
+}
+
+static void
+test_nth_write(void **state)
+{
+	(void)state;
+	each_write(0);
+}
+
+/* Among them those of a clone, whose pages are written all the same. */
+static void
+test_clone_nth_write(void **state)
+{
+	(void)state;
+	each_write(20);
 }
 
 /* ---- while a device is taken away ---------------------------------------- */
@@ -506,6 +540,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_nth_read),
 	    cmocka_unit_test(test_nth_write),
+	    cmocka_unit_test(test_clone_nth_read),
+	    cmocka_unit_test(test_clone_nth_write),
 	    cmocka_unit_test(test_swapoff_nth_read),
 	    cmocka_unit_test(test_swapoff_reads_fail),
 	    cmocka_unit_test(test_swapoff_nth_write),

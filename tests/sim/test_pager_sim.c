@@ -123,7 +123,8 @@ test_random_runs(void **state)
 	if (runs >= 100 && events >= 5000)
 		assert_true(out > 10000 && disk > 1000 && soft > 1000 &&
 			    reserved > 200 && refused > 20 && off > 100 &&
-			    full > 0 && stopped > 5 && moved > 2000);
+			    full > 0 && stopped > 5 && moved > 2000 &&
+			    cloned > 500 && clone_full > 5 && clone_busy > 20);
 }
 
 int

@@ -3,6 +3,7 @@
  * The pager's operations, one at a time, in a world without chance: which
  * blocks pages have before and after, what is read and written, what is said.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -206,6 +207,16 @@ test_haspage(void **state)
 	closes();
 }
 
+static void
+second_disk(void)
+{
+	mtx_lock(&pg->lock);
+	assert_int_equal(
+	    blkdev_open_sim(&s.par.disk[1], &s.clock, &s.disk[1]), 0);
+	assert_int_equal(swspace_on(&pg->space, s.disk[1], 0), 0);
+	mtx_unlock(&pg->lock);
+}
+
 /* A run never goes on on another device. */
 static void
 test_two_devices(void **state)
@@ -215,11 +226,7 @@ test_two_devices(void **state)
 
 	(void)state;
 	opens(40, 20, false);
-	mtx_lock(&pg->lock);
-	assert_int_equal(
-	    blkdev_open_sim(&s.par.disk[1], &s.clock, &s.disk[1]), 0);
-	assert_int_equal(swspace_on(&pg->space, s.disk[1], 0), 0);
-	mtx_unlock(&pg->lock);
+	second_disk();
 	o = map(0, 40);
 	fill(0, 40, 'a');
 	page_out(o, 0, 40);
@@ -525,6 +532,291 @@ test_copies(void **state)
 	closes();
 }
 
+/* ---- shared blocks ------------------------------------------------------- */
+
+/* The object at pages [to, to + n): a clone of those at the first n. */
+static struct object *
+clone_at(uint32_t to, uint32_t n)
+{
+	assert_int_equal(sim_clone(&s, va_of(0), n, va_of(to)), 0);
+	return map_lookup(&pg->map, va_of(to))->object;
+}
+
+/* The same of pages that are in swap space only. */
+static struct object *
+swapped_clone(struct object *o, uint32_t to, uint32_t n)
+{
+	uint64_t reads, writes;
+	struct object *c;
+
+	page_out(o, 0, n);
+	reads = pg->ctr.swap_reads;
+	writes = pg->ctr.swap_writes;
+	c = clone_at(to, n);
+	assert_int_equal(c->npages, n);
+	assert_int_equal(pg->ctr.swap_reads, reads);
+	assert_int_equal(pg->ctr.swap_writes, writes);
+	return c;
+}
+
+/* One block, two pages; who changes one gets another block, the last frees it. */
+static void
+test_shared(void **state)
+{
+	struct object *o, *c;
+
+	(void)state;
+	opens(300, 1000, false);
+	o = map(0, 100);
+	fill(0, 90, 'a'); /* ten pages have nothing */
+	c = swapped_clone(o, 100, 100);
+	assert_int_equal(used(), 90);
+	assert_int_equal(swspace_owned(&pg->space), 180);
+	for (pindex_t i = 0; i < 100; i++)
+		assert_int_equal(block(c, i), block(o, i));
+	puts_byte(100 + 5, 'b');
+	page_out(c, 0, 100);
+	assert_int_not_equal(block(c, 5), block(o, 5));
+	assert_int_equal(used(), 91);
+	/* All zeros: it has no block, the other keeps it. */
+	puts_byte(6, 0);
+	page_out(o, 0, 100);
+	assert_int_equal(block(o, 6), 0);
+	assert_int_equal(used(), 91);
+	for (uint32_t i = 0; i < 100; i++) {
+		reads(i);
+		reads(100 + i);
+	}
+	mtx_lock(&pg->lock);
+	pager_freespace(pg, c, 20, 30);
+	pager_unswapped(pg, c, 40);
+	mtx_unlock(&pg->lock);
+	assert_int_equal(used(), 91);
+	assert_int_equal(swspace_owned(&pg->space), 180 - 1 - 11);
+	sim_unmap(&s, va_of(0), va_of(100));
+	assert_int_equal(used(), 79);
+	for (uint32_t i = 0; i < 100; i++)
+		reads(100 + i);
+	closes();
+}
+
+/*
+ * Full: a page is not written over a block that a clone has as well, and giving
+ * such a block up would give nobody space.  A block of its own, it is.
+ */
+static void
+test_shared_full(void **state)
+{
+	struct object *o, *c;
+	uint32_t blk;
+
+	(void)state;
+	opens(120, 50, false);
+	o = map(0, 50);
+	fill(0, 50, 'a');
+	c = swapped_clone(o, 50, 50);
+	assert_int_equal(pg->space.avail, 0);
+	for (uint32_t i = 0; i < 10; i += 2)
+		reads(i);
+	assert_int_equal(swspace_owned(&pg->space), 100);
+	mtx_lock(&pg->lock);
+	assert_int_equal(pager_reclaim_blocks(pg, 10), 0);
+	mtx_unlock(&pg->lock);
+	blk = block(o, 4);
+	puts_byte(4, 'b');
+	(void)pageout_piece(&s.pageout, o, 4, 5);
+	work(true);
+	assert_int_equal(block(o, 4), blk);
+	assert_int_equal(pg->pages.q[PQ_LAUNDRY].count, 1);
+	reads(50 + 4);
+	reads(4);
+	/* The clone gives its pages up: some of the blocks are free then. */
+	sim_unmap(&s, c->base, c->base + ptoa(50));
+	page_out(o, 4, 5);
+	assert_int_equal(block(o, 4), blk);
+	reads(4);
+	closes();
+}
+
+/* A page in memory becomes part of both by one write, and stays. */
+static void
+test_clone_in_memory(void **state)
+{
+	struct object *o, *c;
+
+	(void)state;
+	opens(300, 1000, false);
+	o = map(0, 100);
+	fill(0, 60, 'a');
+	page_out(o, 0, 20);
+	reads(3);
+	puts_byte(5, 'b');
+	assert_int_equal(pg->ctr.pages_out, 20);
+	c = clone_at(100, 100);
+	assert_int_equal(pg->ctr.pages_out, 20 + 40 + 1);
+	assert_int_equal(o->resident, 42);
+	assert_int_equal(c->resident, 0);
+	assert_int_equal(used(), 60);
+	for (pindex_t i = 0; i < 60; i++)
+		assert_int_equal(block(c, i), block(o, i));
+	/* Nothing is written when they leave. */
+	page_out(o, 0, 100);
+	assert_int_equal(pg->ctr.pages_out, 61);
+	assert_int_equal(o->resident, 0);
+	for (uint32_t i = 0; i < 100; i++) {
+		reads(i);
+		reads(100 + i);
+	}
+	closes();
+}
+
+/* What cannot be written cannot be cloned; nothing is changed by that. */
+static void
+test_clone_no_space(void **state)
+{
+	struct object *o;
+
+	(void)state;
+	opens(300, 30, false);
+	o = map(0, 100);
+	fill(0, 60, 'a');
+	assert_int_equal(sim_clone(&s, va_of(0), 60, va_of(100)), -ENOSPC);
+	assert_int_equal(pg->map.n, 1);
+	assert_int_equal(swspace_owned(&pg->space), used());
+	for (uint32_t i = 0; i < 100; i++)
+		reads(i);
+	assert_false(o->frozen);
+	closes();
+}
+
+/* A read that fails loses the page of who reads; the block is bad at the end. */
+static void
+test_shared_read_error(void **state)
+{
+	struct simdisk_params p;
+	struct object *o, *c;
+
+	(void)state;
+	opens(30, 1000, true);
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	c = swapped_clone(o, 10, 10);
+	p = s.par.disk[0];
+	p.fail_read_nth = 1;
+	simdisk_set(s.disk[0], &p);
+	reads(5);
+	assert_int_equal(object_slot(&pg->objects, o, 5), SLOT_LOST);
+	assert_int_equal(s.lost, 1);
+	assert_int_equal(pg->space.bad, 0);
+	reads(10 + 5);
+	assert_int_equal(s.lost, 1);
+	/* A lost page is lost in a clone. */
+	c = clone_at(20, 10);
+	assert_int_equal(object_slot(&pg->objects, c, 5), SLOT_LOST);
+	sim_unmap(&s, va_of(0), va_of(30));
+	assert_int_equal(pg->space.bad, 1);
+	closes();
+}
+
+/* ---- shared blocks of a device that leaves -------------------------------- */
+
+/* Copied once, for all who have it: it is shared as before. */
+static void
+test_shared_moves(void **state)
+{
+	struct object *o, *c, *d;
+
+	(void)state;
+	opens(400, 100, false);
+	o = map(0, 100);
+	fill(0, 100, 'a');
+	c = swapped_clone(o, 100, 100);
+	d = swapped_clone(o, 200, 100);
+	second_disk(); /* as large: no block is free at the end */
+	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	sim_swapoff_end(&s);
+	assert_int_equal(s.off, 1);
+	assert_int_equal(pg->ctr.pages_moved, 100);
+	assert_int_equal(used(), 100);
+	assert_int_equal(swspace_owned(&pg->space), 300);
+	for (pindex_t i = 0; i < 100; i++)
+		assert_true(
+		    block(o, i) == block(c, i) && block(o, i) == block(d, i));
+	sim_check(&s);
+	for (uint32_t i = 0; i < 100; i++) {
+		reads(i);
+		reads(100 + i);
+		reads(200 + i);
+	}
+	closes();
+}
+
+/* What cannot be read there is lost for all of them. */
+static void
+test_shared_move_error(void **state)
+{
+	struct simdisk_params p;
+	struct object *o, *c;
+
+	(void)state;
+	opens(30, 100, true);
+	o = map(0, 10);
+	fill(0, 10, 'a');
+	c = swapped_clone(o, 10, 10);
+	second_disk();
+	p = s.par.disk[0];
+	p.read_error_in = 1;
+	simdisk_set(s.disk[0], &p);
+	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	sim_swapoff_end(&s);
+	assert_int_equal(s.off, 1);
+	for (pindex_t i = 0; i < 10; i++) {
+		assert_int_equal(object_slot(&pg->objects, o, i), SLOT_LOST);
+		assert_int_equal(object_slot(&pg->objects, c, i), SLOT_LOST);
+	}
+	assert_int_equal(used(), 0);
+	closes();
+}
+
+/* More owners than the table holds: fewer blocks at a time. */
+static void
+test_many_owners(void **state)
+{
+	enum { PAGES = 1000, CLONES = SWAPOFF_MORE / PAGES + 2 };
+	static struct object *c[CLONES];
+	struct object *o;
+
+	(void)state;
+	opens(3 * PAGES, PAGES, false); /* for so many leaves */
+	o = map(0, PAGES);
+	fill(0, PAGES, 'a');
+	page_out(o, 0, PAGES);
+	mtx_lock(&pg->lock);
+	for (unsigned k = 0; k < CLONES; k++) {
+		/* Nobody touches them: they need no addresses of their own. */
+		c[k] = pager_alloc(pg, va_of(0), PAGES);
+		assert_non_null(c[k]);
+		for (pindex_t i = 0; i < PAGES; i++)
+			assert_int_equal(pager_share(pg, o, i, c[k], i), 0);
+	}
+	mtx_unlock(&pg->lock);
+	second_disk();
+	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	sim_swapoff_end(&s);
+	assert_int_equal(s.off, 1);
+	assert_int_equal(used(), PAGES);
+	assert_int_equal(
+	    swspace_owned(&pg->space), (uint64_t)PAGES * (CLONES + 1));
+	assert_int_equal(pg->ctr.pages_moved, PAGES);
+	sim_check(&s);
+	mtx_lock(&pg->lock);
+	for (unsigned k = 0; k < CLONES; k++)
+		pager_dealloc(pg, c[k]);
+	mtx_unlock(&pg->lock);
+	assert_int_equal(used(), PAGES);
+	closes();
+}
+
 int
 main(void)
 {
@@ -540,6 +832,14 @@ main(void)
 	    cmocka_unit_test(test_given_up),
 	    cmocka_unit_test(test_tables_full),
 	    cmocka_unit_test(test_copies),
+	    cmocka_unit_test(test_shared),
+	    cmocka_unit_test(test_shared_full),
+	    cmocka_unit_test(test_clone_in_memory),
+	    cmocka_unit_test(test_clone_no_space),
+	    cmocka_unit_test(test_shared_read_error),
+	    cmocka_unit_test(test_shared_moves),
+	    cmocka_unit_test(test_shared_move_error),
+	    cmocka_unit_test(test_many_owners),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
