@@ -261,6 +261,138 @@ test_no_space(void **state)
 	closes();
 }
 
+/* ---- while others write -------------------------------------------------- */
+
+#define WRITERS 2
+
+/*
+ * A writer has every second page, in an order of its own, and writes the number of
+ * the pass into one after the other.  So at any moment the first of them hold the
+ * pass, and the others the one before.
+ */
+struct writer {
+	pthread_t thread;
+	uint32_t *page; /* the order */
+	uint32_t n;
+	char *mem;
+	_Atomic bool *stop;
+	_Atomic uint64_t passes;
+};
+
+/* Not always at the beginning of the page. */
+static volatile uint64_t *
+word_of(char *mem, uint32_t page)
+{
+	return (volatile uint64_t *)(void *)(mem + ptoa(page)) + page % 512;
+}
+
+static void *
+write_passes(void *arg)
+{
+	struct writer *w = arg;
+
+	while (!atomic_load(w->stop)) {
+		uint64_t pass = w->passes + 1;
+
+		for (uint32_t i = 0; i < w->n && !atomic_load(w->stop); i++)
+			*word_of(w->mem, w->page[i]) = pass;
+		atomic_store(&w->passes, pass);
+		usleep(500);
+	}
+	return NULL;
+}
+
+static void
+start_writer(struct writer *w, char *mem, uint32_t n, uint32_t k)
+{
+	struct rng r = {k};
+
+	w->page = calloc(n, sizeof(*w->page));
+	assert_non_null(w->page);
+	w->mem = mem;
+	for (uint32_t i = k; i < n; i += WRITERS) {
+		uint32_t at = (uint32_t)rng_below(&r, ++w->n);
+
+		w->page[w->n - 1] = w->page[at];
+		w->page[at] = i;
+	}
+	assert_int_equal(pthread_create(&w->thread, NULL, write_passes, w), 0);
+}
+
+/* How many pages hold the newest pass that is there; the rest, the one before. */
+static uint32_t
+check_moment(const struct writer *w, const uint64_t *seen)
+{
+	uint64_t pass = seen[w->page[0]];
+	uint32_t i = 0, newest;
+
+	while (i < w->n && seen[w->page[i]] == pass)
+		i++;
+	newest = i;
+	for (; i < w->n; i++)
+		if (seen[w->page[i]] != pass - 1)
+			fail_msg("page %u of %u is of pass %ju, the first of "
+				 "%ju, and %u of that",
+			    i, w->n, (uintmax_t)seen[w->page[i]],
+			    (uintmax_t)pass, newest);
+	return newest;
+}
+
+/* n pages, of which threads write all, all the time. */
+static void
+moments(uint32_t n, unsigned clones)
+{
+	struct writer w[WRITERS] = {0};
+	_Atomic bool stop = false;
+	uint64_t *seen = calloc(n, sizeof(*seen));
+	uint32_t middle = 0;
+	char *p, *q;
+
+	assert_non_null(seen);
+	opens("swap,size=256M");
+	p = region(n, 0);
+	for (uint32_t k = 0; k < WRITERS; k++) {
+		w[k].stop = &stop;
+		start_writer(&w[k], p, n, k);
+	}
+	for (uint32_t k = 0; k < WRITERS; k++)
+		while (atomic_load(&w[k].passes) == 0)
+			usleep(1000);
+	for (unsigned i = 0; i < clones; i++) {
+		uint64_t before = atomic_load(&w[0].passes), first;
+
+		q = cloned(p, n);
+		atomic_store(&stop, i + 1 == clones);
+		for (uint32_t k = 0; k < n; k++)
+			seen[k] = *word_of(q, k);
+		first = seen[w[0].page[0]];
+		/* Not older than the call, not newer than its return. */
+		assert_true(
+		    first >= before && first <= atomic_load(&w[0].passes) + 1);
+		for (uint32_t k = 0; k < WRITERS; k++)
+			middle += check_moment(&w[k], seen) < w[k].n;
+		unmap(q, n);
+	}
+	/* They did write meanwhile. */
+	assert_true(middle > 0);
+	for (uint32_t k = 0; k < WRITERS; k++) {
+		pthread_join(w[k].thread, NULL);
+		free(w[k].page);
+	}
+	free(seen);
+	unmap(p, n);
+	closes();
+}
+
+/* In memory; and with page-out at work on the same pages. */
+static void
+test_moment(void **state)
+{
+	(void)state;
+	moments(1500, 5);
+	moments(BUDGET + BUDGET / 16, 1);
+}
+
 int
 main(void)
 {
@@ -272,6 +404,7 @@ main(void)
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_reserve),
 	    cmocka_unit_test(test_no_space),
+	    cmocka_unit_test(test_moment),
 	};
 
 	api_begin();
