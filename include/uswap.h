@@ -487,6 +487,51 @@ struct uswap_stats {
  */
 USWAP_API int uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size);
 
+/* The same of a region: X(name, unit, description). */
+#define USWAP_REGION_STATS(X)                                                  \
+	X(mapped, "pages", "the program can touch them without a fault")       \
+	X(resident, "pages", "in memory, mapped or not")                       \
+	X(wired, "pages", "mapped and not to be paged out")                    \
+	X(swapped, "pages", "in swap space only")                              \
+	X(lost, "pages", "could not be read: touching them is SIGBUS")         \
+	X(blocks, "blocks", "of swap space: of pages in memory, too")          \
+	X(shared, "blocks", "of these, a clone's as well")                     \
+	X(reserved, "blocks", "of these, without contents so far")
+
+struct uswap_region {
+	uint64_t addr, length; /* the part that is described */
+	char name[USWAP_NAME_MAX]; /* uswap_map_named; else "" */
+#define USWAP_REGION_FIELD(name, unit, text) uint64_t name;
+	USWAP_REGION_STATS(USWAP_REGION_FIELD)
+#undef USWAP_REGION_FIELD
+	/* Of `blocks`, those on each device, in the order of uswap_devices. */
+	uint64_t on[USWAP_DEVICES_MAX];
+};
+
+/*
+ * uswap_region_stats(u, addr, length, &r, size): counts the pages and blocks of
+ * the first managed part of the range, or of it as far as the range goes.  The
+ * rest is for the next call:
+ *
+ *	struct uswap_region r = {0};
+ *	uintptr_t at = 0;
+ *	uint64_t blocks = 0;
+ *	while (uswap_region_stats(u, (void *)at, (size_t)1 << 47, &r,
+ *		   sizeof(r)) == 0) {
+ *		blocks += r.blocks;
+ *		at = r.addr + r.length;
+ *	}
+ *
+ * It looks at every page that was ever touched, some million in a second, and is
+ * exact if nothing happens to the region meanwhile.  Pages that read as zeros and
+ * take neither memory nor swap space are not counted.  size is
+ * sizeof(struct uswap_region) as the caller was compiled.
+ *
+ * Errors: ENOENT no part of the range is managed; EINVAL the range.
+ */
+USWAP_API int uswap_region_stats(uswap_t *u, const void *addr, size_t length,
+    struct uswap_region *ret, size_t size);
+
 /*
  * uswap_report(u, json, buf, size): the statistics as text: one JSON object
  * with the names above (json != 0), or a summary for people.  Returns the

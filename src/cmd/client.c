@@ -402,3 +402,13 @@ client_info(int fd, const char **ret_line)
 		return NULL;
 	return client_receive(fd, ANSWER_MS, ret_line, &again);
 }
+
+json_t *
+client_regions(int fd, uint64_t from, const char **ret_line)
+{
+	bool again;
+
+	if (!client_send(fd, "regions", NULL, NULL, "from", from))
+		return NULL;
+	return client_receive(fd, ANSWER_MS, ret_line, &again);
+}

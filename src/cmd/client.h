@@ -60,5 +60,6 @@ struct json_t *client_receive(
     int fd, int timeout_ms, const char **ret_line, bool *ret_again);
 /* One request and its answer, which may be a refusal; NULL: none came. */
 struct json_t *client_info(int fd, const char **ret_line);
+struct json_t *client_regions(int fd, uint64_t from, const char **ret_line);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * info: uswap info [-k | -m | -g | -h] [--json] [PID]: swap space, memory and
- * counters of a running pager; the table is that of BSD's swapinfo(8).
+ * info: uswap info [-k | -m | -g | -h] [--json] [--regions] [PID]: swap space,
+ * memory and counters of a running pager, or its regions; the table is that of
+ * BSD's swapinfo(8).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "cmd/cmd.h"
 
 const char info_usage[] =
-    "usage: uswap info [-k | -m | -g | -h] [--json] [PID]\n"
+    "usage: uswap info [-k | -m | -g | -h] [--json] [--regions] [PID]\n"
     "\n"
     "Shows the swap space, the memory and the counters of the pager of a process,\n"
     "or of all processes that have one.\n"
@@ -21,11 +22,13 @@ const char info_usage[] =
     "  -k, -m, -g    sizes in KiB (default), MiB, GiB\n"
     "  -h            sizes with a unit that suits them\n"
     "  --json        all that there is, one JSON object a line\n"
+    "  --regions     the managed regions instead: where their pages are\n"
     "  --help        show this text\n";
 
 struct view {
 	char unit; /* k, m, g, h */
 	bool json;
+	bool regions;
 	int width; /* of the names of devices */
 	unsigned n; /* how many were shown */
 };
@@ -152,13 +155,73 @@ print_info(struct view *v, pid_t pid, const struct json_t *o)
 	print_group(o, "Settings", "settings", none);
 }
 
+/* A number of pages or blocks, as a size. */
+static void
+print_pages(const struct view *v, const struct json_t *r, const char *name)
+{
+	print_size(v, json_number(r, name) * 4096);
+}
+
+static void
+print_regions(const struct view *v, const struct json_t *o)
+{
+	const struct json_t *r;
+
+	for (size_t i = 0; (r = json_item(o, "regions", i)) != NULL; i++) {
+		printf("%#16llx", (unsigned long long)json_number(r, "addr"));
+		print_size(v, json_number(r, "length"));
+		print_pages(v, r, "resident");
+		print_pages(v, r, "swapped");
+		print_pages(v, r, "blocks");
+		print_pages(v, r, "shared");
+		printf("  %s\n", json_text(r, "name"));
+	}
+}
+
+/* As many answers as it takes.  False if one has not come. */
+static bool
+show_regions(struct view *v, pid_t pid, int fd)
+{
+	const char *line;
+	char program[512];
+	uint64_t next = 0;
+	struct json_t *o;
+
+	program_of(pid, program, sizeof(program));
+	if (!v->json)
+		printf("%s%d: %s\n%16s %10s %10s %10s %10s %10s  %s\n",
+		    v->n > 0 ? "\n" : "", (int)pid, program, "Region", "Size",
+		    "Resident", "Swapped", "Blocks", "Shared", "Name");
+	do {
+		o = client_regions(fd, next, &line);
+		if (o == NULL)
+			return false;
+		if (v->json)
+			puts(line);
+		else if (!json_true_at(o, "ok"))
+			fail(EXIT_REFUSED, "%s", json_text(o, "text"));
+		else
+			print_regions(v, o);
+		next = json_number(o, "next");
+	} while (next != 0);
+	v->n++;
+	return true;
+}
+
 /* False if it has not answered. */
 static bool
 show(struct view *v, pid_t pid, int fd)
 {
 	const char *line;
-	struct json_t *o = client_info(fd, &line);
+	struct json_t *o;
+	bool ok;
 
+	if (v->regions) {
+		ok = show_regions(v, pid, fd);
+		close(fd);
+		return ok;
+	}
+	o = client_info(fd, &line);
 	close(fd);
 	if (o == NULL)
 		return false;
@@ -195,6 +258,8 @@ cmd_info(int argc, char **argv)
 			v.unit = argv[i][1];
 		else if (strcmp(argv[i], "--json") == 0)
 			v.json = true;
+		else if (strcmp(argv[i], "--regions") == 0)
+			v.regions = true;
 		else
 			bad_usage("info", argv[i]);
 	}

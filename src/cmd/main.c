@@ -13,7 +13,7 @@
 static const char usage[] =
     "usage: uswap run [OPTIONS] [--] PROGRAM [ARGUMENTS]\n"
     "       uswap list [--json]\n"
-    "       uswap info [-k | -m | -g | -h] [--json] [PID]\n"
+    "       uswap info [-k | -m | -g | -h] [--json] [--regions] [PID]\n"
     "       uswap on PID SPEC\n"
     "       uswap off [-f] PID DEVICE\n"
     "       uswap set PID [KEY=VALUE]...\n"

@@ -5,6 +5,7 @@
  *
  * The protocol, version 1: lines of JSON.  A client sends one object a line,
  *	{"request": "info"}
+ *	{"request": "regions", "from": 0}
  *	{"request": "on", "spec": "/var/tmp/b.swap,size=4G"}
  *	{"request": "off", "device": "/var/tmp/a.swap", "force": false}
  *	{"request": "set", "key": "free_low", "value": 500}
@@ -145,6 +146,7 @@ bool ctl_peer_ok(int fd, uid_t uid);
  */
 void ctl_answer(struct ctl_client *, int error, const char *text);
 void ctl_answer_info(struct ctl *, struct ctl_client *);
+void ctl_answer_regions(struct ctl *, struct ctl_client *, uint64_t from);
 void ctl_answer_progress(struct ctl *, struct ctl_client *, const char *device);
 
 #endif

@@ -11,6 +11,9 @@
 #include "lib/report.h"
 #include "lib/settings.h"
 
+/* Where the addresses of a program end, whatever its kernel. */
+#define ADDRESS_MAX (UINT64_C(1) << 56)
+
 static struct out
 begin(struct ctl_client *c)
 {
@@ -120,6 +123,48 @@ ctl_answer_info(struct ctl *ctl, struct ctl_client *c)
 		end(c, &o);
 	else
 		ctl_answer(c, error, uswap_error());
+}
+
+/* ---- regions ------------------------------------------------------------- */
+
+/* In one answer: each has less than a hundredth part of its room. */
+#define REGIONS_MAX 100
+
+static void
+put_region(struct out *o, const struct uswap_region *r)
+{
+	put(o, "{\"addr\": %" PRIu64 ", \"length\": %" PRIu64 ", \"name\": ",
+	    r->addr, r->length);
+	put_string(o, r->name);
+#define PUT(name, unit, text) put(o, ", \"" #name "\": %" PRIu64, r->name);
+	USWAP_REGION_STATS(PUT)
+#undef PUT
+	put(o, "}");
+}
+
+/* From an address on; if there may be more, "next" says from which. */
+void
+ctl_answer_regions(struct ctl *ctl, struct ctl_client *c, uint64_t from)
+{
+	struct out o = begin(c);
+	struct uswap_region r;
+	unsigned n = 0;
+
+	from = US_MIN(trunc_page(from), ADDRESS_MAX - PAGE_SIZE);
+	put(&o, "\"ok\": true, \"regions\": [");
+	for (; n < REGIONS_MAX; n++) {
+		if (uswap_region_stats(ctl->u, (void *)(uintptr_t)from,
+			ADDRESS_MAX - from, &r, sizeof(r)) != 0)
+			break;
+		if (n > 0)
+			put(&o, ", ");
+		put_region(&o, &r);
+		from = r.addr + r.length;
+	}
+	put(&o, "]");
+	if (n == REGIONS_MAX)
+		put(&o, ", \"next\": %" PRIu64, from);
+	end(c, &o);
 }
 
 /* ---- progress ------------------------------------------------------------ */

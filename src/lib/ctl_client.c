@@ -91,6 +91,9 @@ obey(struct ctl *ctl, struct ctl_client *c, const struct ctl_request *r)
 	case CTL_INFO:
 		ctl_answer_info(ctl, c);
 		return;
+	case CTL_REGIONS:
+		ctl_answer_regions(ctl, c, r->value);
+		return;
 	case CTL_SET:
 		if (strncmp(r->text, "prio:", 5) == 0)
 			error = uswap_set_priority(ctl->u, r->text + 5,

@@ -101,6 +101,7 @@ static const struct verb {
 	const char *member;
 } verbs[] = {
     {"info", CTL_INFO, NULL},
+    {"regions", CTL_REGIONS, NULL},
     {"on", CTL_ON, "spec"},
     {"off", CTL_OFF, "device"},
     {"set", CTL_SET, "key"},
@@ -161,12 +162,15 @@ read_request(const json_t *o, struct ctl_request *r, char *err, size_t errlen)
 		v++;
 	if (name == NULL || v == verbs + nitems(verbs)) {
 		strf(err, errlen,
-		    "a request is one of info, on, off and set, as in "
+		    "a request is one of info, regions, on, off and set, as in "
 		    "{\"request\": \"info\"}");
 		return -EINVAL;
 	}
 	r->verb = v->verb;
 	r->force = json_is_true(json_object_get(o, "force"));
+	if (v->verb == CTL_REGIONS)
+		r->value =
+		    (uint64_t)json_integer_value(json_object_get(o, "from"));
 	if (v->member == NULL)
 		return 0;
 	text = json_string_value(json_object_get(o, v->member));

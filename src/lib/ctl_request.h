@@ -28,12 +28,12 @@ enum ctl_got { CTL_GOT_LINE, CTL_GOT_LESS, CTL_GOT_TOO_LONG };
 /* The next line, NUL-terminated, valid until the next call of either. */
 enum ctl_got ctl_in_line(struct ctl_in *, char **ret_line, size_t *ret_len);
 
-enum ctl_verb { CTL_INFO, CTL_ON, CTL_OFF, CTL_SET };
+enum ctl_verb { CTL_INFO, CTL_REGIONS, CTL_ON, CTL_OFF, CTL_SET };
 
 struct ctl_request {
 	enum ctl_verb verb;
 	char text[1200]; /* the spec, the device, the key */
-	uint64_t value; /* set */
+	uint64_t value; /* set; regions: from which address on */
 	bool force; /* off */
 };
 

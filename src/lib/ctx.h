@@ -52,6 +52,7 @@ struct call {
 	union {
 		unsigned char vec[CALL_VEC];
 		struct uswap_stats stats;
+		struct uswap_region region;
 	};
 };
 
@@ -166,7 +167,7 @@ int ctx_refuse_named(struct uswap *, struct call *, uintptr_t va, size_t len);
  */
 call_fn do_map, do_manage, do_forget, do_unmap, do_remap, do_is_managed,
     do_part;
-call_fn do_clone;
+call_fn do_clone, do_region_stats;
 /* text: the name. */
 call_fn do_map_named, do_unmap_named;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;

@@ -448,6 +448,19 @@ uswap_stats(uswap_t *u, struct uswap_stats *st, size_t size)
 }
 
 USWAP_API int
+uswap_region_stats(uswap_t *u, const void *addr, size_t length,
+    struct uswap_region *ret, size_t size)
+{
+	struct call c = range_call(do_region_stats, addr, length);
+
+	if (c.ret != 0 || ctx_call(u, &c) != 0)
+		return c.ret;
+	memset(ret, 0, size);
+	memcpy(ret, &c.region, US_MIN(size, sizeof(c.region)));
+	return 0;
+}
+
+USWAP_API int
 uswap_report(uswap_t *u, int json, char *buf, size_t size)
 {
 	struct uswap_stats st;

@@ -292,6 +292,19 @@ void pager_replaced(struct pager *, uintptr_t start, uintptr_t end);
  */
 int pager_reserve(struct pager *, uintptr_t start, uintptr_t end);
 
+/* ---- pager_count.c ------------------------------------------------------- */
+
+/* Pages and blocks of a range; the names are those of the public numbers. */
+struct pager_count {
+	uint64_t mapped, resident, wired, swapped, lost;
+	uint64_t blocks, shared, reserved;
+	uint64_t on[SWDEV_MAX]; /* blocks by device, in the space's order */
+};
+
+/* Adds [first, end).  It takes a few ns for each page ever touched. */
+void pager_count(const struct pager *, const struct object *, pindex_t first,
+    pindex_t end, struct pager_count *);
+
 /* ---- pager_get.c --------------------------------------------------------- */
 
 /*

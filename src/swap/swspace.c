@@ -104,6 +104,17 @@ swdev_find(const struct swspace *s, swblk_t blk)
 	return NULL;
 }
 
+unsigned
+swspace_device(const struct swspace *s, swblk_t blk)
+{
+	const struct swdev *d = swdev_find(s, blk);
+	unsigned i = 0;
+
+	while (s->dev[i] != d)
+		i++;
+	return i;
+}
+
 struct blkdev *
 swspace_locate(const struct swspace *s, swblk_t blk, devblk_t *ret)
 {

@@ -99,6 +99,8 @@ bool swspace_share(struct swspace *, swblk_t, uint32_t n);
 /* Whether the block has more than one owner. */
 bool swspace_shared(const struct swspace *, swblk_t);
 
+/* Which device a block is on: its number, as in swspace_info. */
+unsigned swspace_device(const struct swspace *, swblk_t);
 /* The device of a block (which must be on one) and its place there. */
 struct blkdev *swspace_locate(const struct swspace *, swblk_t, devblk_t *);
 

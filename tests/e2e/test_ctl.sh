@@ -116,6 +116,12 @@ for unit in k m g h; do
 	says "^$a: .*program.py"
 done
 says '^Total  *192M'
+expect 0 info --regions -m "$a"
+says '^ *Region  *Size  *Resident  *Swapped  *Blocks  *Shared  Name$'
+says '^ *0x[0-9a-f]*  *[0-9]*  *[0-9]*  *[0-9]*  *[0-9]*  *0  *$'
+expect 0 info --regions --json "$a"
+[ "$(value 'sum(r["blocks"] for r in o["regions"]) > 1000')" = True ] ||
+    wrong 'the regions do not add up'
 expect 0 info --json "$a"
 [ "$(value 'o["ok"], o["version"], o["pid"], o["devices"][0]["size"]')" = \
     "(True, 1, $a, 201318400)" ] || wrong 'other numbers'

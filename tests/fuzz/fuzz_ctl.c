@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static unsigned long accepted[4], refused;
+static unsigned long accepted[5], refused;
 
 static void
 try_line(const char *line, size_t len)
@@ -34,7 +34,8 @@ try_line(const char *line, size_t len)
 	if (ctl_parse(copy, len, arena, r, err, sizeof(err)) == 0) {
 		KASSERT(r->verb >= CTL_INFO && r->verb <= CTL_SET, "verb");
 		KASSERT(memchr(r->text, '\0', sizeof(r->text)) != NULL, "text");
-		KASSERT((r->text[0] == '\0') == (r->verb == CTL_INFO),
+		KASSERT((r->text[0] == '\0') ==
+			    (r->verb == CTL_INFO || r->verb == CTL_REGIONS),
 		    "a text of \"%s\"", r->text);
 		KASSERT(r->value <= INT64_MAX, "value");
 		accepted[r->verb]++;
@@ -92,6 +93,7 @@ static size_t
 random_input(struct rng *r, char *buf, size_t max)
 {
 	static const char *const words[] = {"{\"request\": \"info\"}\n",
+	    "{\"request\": \"regions\", \"from\": 4096}\n",
 	    "{\"request\": \"on\", \"spec\": \"/a,size=1G\"}\n",
 	    "{\"request\": \"off\", \"device\": \"/a\", \"force\": true}\n",
 	    "{\"request\": \"set\", \"key\": \"a\", \"value\": 7}\n", "{", "}",
@@ -134,8 +136,9 @@ main(int argc, char **argv)
 
 		LLVMFuzzerTestOneInput((const uint8_t *)buf, len);
 	}
-	printf("%lu info, %lu on, %lu off, %lu set, %lu refused\n", accepted[0],
-	    accepted[1], accepted[2], accepted[3], refused);
+	printf("%lu info, %lu regions, %lu on, %lu off, %lu set, %lu refused\n",
+	    accepted[0], accepted[1], accepted[2], accepted[3], accepted[4],
+	    refused);
 	for (unsigned i = 0; i < nitems(accepted); i++)
 		KASSERT(accepted[i] > 0, "verb %u was never accepted", i);
 	return 0;

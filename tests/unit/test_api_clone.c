@@ -261,6 +261,95 @@ test_no_space(void **state)
 	closes();
 }
 
+/* ---- numbers ------------------------------------------------------------- */
+
+static struct uswap_region
+numbers(const void *p, size_t n)
+{
+	struct uswap_region r;
+
+	works(uswap_region_stats(u, p, n * PAGE, &r, sizeof(r)));
+	return r;
+}
+
+/* The same as uswap_residency tells page by page, and uswap_stats in all. */
+static void
+test_numbers(void **state)
+{
+	struct uswap_region r, sum = {0};
+	uint32_t mapped = 0, resident = 0, blocks = 0, swapped = 0;
+	uintptr_t at = 0;
+	char *p, *q;
+	void *name;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = mixed(N);
+	usleep(10000); /* the pager may not have noted the last page so far */
+	r = numbers(p, N);
+	assert_int_equal(r.addr, (uintptr_t)p);
+	assert_int_equal(r.length, N * PAGE);
+	assert_string_equal(r.name, "");
+	for (uint32_t i = 0; i < N; i++) {
+		unsigned f = flags(p, i);
+
+		mapped += (f & USWAP_MAPPED) != 0;
+		resident += (f & USWAP_RESIDENT) != 0;
+		blocks += (f & USWAP_SWAPPED) != 0;
+		swapped += f == USWAP_SWAPPED;
+	}
+	assert_int_equal(r.mapped, mapped);
+	assert_int_equal(r.resident, resident);
+	assert_int_equal(r.blocks, blocks);
+	assert_int_equal(r.on[0], blocks);
+	assert_int_equal(r.swapped, swapped);
+	assert_true(swapped > 0 && resident > 0);
+	assert_int_equal(r.shared + r.lost + r.wired + r.reserved, 0);
+	/* A part, from before it on. */
+	page_out(p, 0, N);
+	r = numbers(p - PAGE, N / 2 + 1);
+	assert_int_equal(r.addr, (uintptr_t)p);
+	assert_int_equal(r.length, N / 2 * PAGE);
+	assert_int_equal(r.swapped, N / 4);
+	works(uswap_wire(u, p, 3 * PAGE));
+	assert_int_equal(numbers(p, N).wired, 3);
+	works(uswap_unwire(u, p, 3 * PAGE));
+	/* With a second device, and a clone. */
+	works(uswap_swapon(u, path("swap2,size=64M,prio=9")));
+	q = cloned(p, N);
+	write_pages(q, 0, 8, 2);
+	page_out(q, 0, N);
+	r = numbers(q, N);
+	assert_int_equal(r.on[0], 8); /* of higher priority */
+	assert_int_equal(r.on[1], r.blocks - 8);
+	assert_int_equal(r.shared, r.blocks - 8);
+	works(uswap_map_named(u, "here", PAGE, &name));
+	works(uswap_reserve(u, name, PAGE));
+	assert_string_equal(numbers(name, 1).name, "here");
+	assert_int_equal(numbers(name, 1).reserved, 1);
+	/* All of them: no block is counted nowhere. */
+	while (uswap_region_stats(
+		   u, (void *)at, (size_t)1 << 47, &r, sizeof(r)) == 0) {
+		sum.length += r.length;
+		sum.blocks += r.blocks;
+		sum.shared += r.shared;
+		sum.resident += r.resident;
+		at = r.addr + r.length;
+	}
+	assert_int_equal(sum.length, stats().managed);
+	assert_int_equal(
+	    (sum.blocks - sum.shared / 2) * PAGE, stats().swap_used);
+	assert_int_equal(
+	    sum.resident, stats().pages_active + stats().pages_inactive);
+	unmap(p, N);
+	unmap(q, N);
+	works(uswap_unmap_named(u, "here"));
+	fails(uswap_region_stats(u, p, PAGE, &r, sizeof(r)), ENOENT, "managed");
+	fails(uswap_region_stats(u, p, 0, &r, sizeof(r)), EINVAL, "0 bytes");
+	closes();
+	(void)unlink(path("swap2"));
+}
+
 /* ---- while others write -------------------------------------------------- */
 
 #define WRITERS 2
@@ -404,6 +493,7 @@ main(void)
 	    cmocka_unit_test(test_errors),
 	    cmocka_unit_test(test_reserve),
 	    cmocka_unit_test(test_no_space),
+	    cmocka_unit_test(test_numbers),
 	    cmocka_unit_test(test_moment),
 	};
 
