@@ -64,6 +64,20 @@ static const struct blkdev_ops uringdev_ops;
 static const struct blkq_ops uringq_ops;
 
 /*
+ * A sandbox that a program makes around all its threads is around us, too
+ * (SECCOMP_FILTER_FLAG_TSYNC).  There is no way on without reading.
+ */
+static void
+uring_permitted(int ret)
+{
+	KASSERT(ret != -EPERM && ret != -EACCES && ret != -ENOSYS,
+	    "the program has forbidden io_uring to all its threads, and so to "
+	    "its pager: permit it (seccomp), or make the filter for one "
+	    "thread: errno %d",
+	    -ret);
+}
+
+/*
  * What entering the kernel may answer.  After EAGAIN, EBUSY and EINTR the
  * entries are still on the ring, for the next time; anything else means that
  * the ring is misused (EEXIST: by a second thread).
@@ -71,6 +85,7 @@ static const struct blkq_ops uringq_ops;
 static void
 uring_enter_check(int ret)
 {
+	uring_permitted(ret);
 	KASSERT(ret >= 0 || ret == -EAGAIN || ret == -EBUSY || ret == -EINTR ||
 		    ret == -ETIME,
 	    "io_uring_enter: errno %d", -ret);

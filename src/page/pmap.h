@@ -145,7 +145,8 @@ pmap_wake(struct pmap *pm, uintptr_t va, uint32_t n)
  * No write is lost and none can happen to a page once it is out.  Returns how
  * many of the n went, from the first on; if fewer, *ret_err says why the next
  * one stayed, untouched: -EBUSY it is pinned, or was shared (see unshare), -ENOENT
- * it is not there, -EACCES its protection forbids it.
+ * it is not there, -EACCES the program has locked it, or hides it where there
+ * is no /proc.
  */
 static inline uint32_t
 pmap_remove(

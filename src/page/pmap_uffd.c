@@ -206,6 +206,8 @@ uffd_close(struct pmap *pm)
 		close(pm->fd);
 	if (u->pagemap_fd >= 0)
 		close(u->pagemap_fd);
+	if (u->mem_fd >= 0)
+		close(u->mem_fd);
 	if (u->poison_fd >= 0)
 		close(u->poison_fd);
 	if (u->pidfd >= 0)
@@ -215,6 +217,8 @@ uffd_close(struct pmap *pm)
 		mem_unmap(pm->frames, ptoa(pm->n_frames));
 	if (u->zeros != NULL)
 		mem_unmap(u->zeros, ptoa(CLUSTER_MAX));
+	if (u->behind != NULL)
+		mem_unmap(u->behind, PAGE_SIZE);
 	mem_unmap(u, sizeof(*u));
 }
 
@@ -275,7 +279,8 @@ open_zeros(struct uffdpmap *u)
 	uint32_t i;
 
 	u->zeros = mem_map(ptoa(CLUSTER_MAX));
-	if (u->zeros == NULL)
+	u->behind = mem_map(PAGE_SIZE);
+	if (u->zeros == NULL || u->behind == NULL)
 		return -ENOMEM;
 	for (i = 0; i < CLUSTER_MAX; i++)
 		(void)*(volatile char *)(u->zeros + ptoa(i));
@@ -295,7 +300,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 		goto nomem;
 	u->pm.ops = &uffd_ops;
 	u->pid = getpid();
-	u->pagemap_fd = u->poison_fd = u->pidfd = -1;
+	u->pagemap_fd = u->mem_fd = u->poison_fd = u->pidfd = -1;
 	u->pm.fd = uffd_open(&features, err, errlen);
 	if (u->pm.fd < 0) {
 		error = u->pm.fd;
@@ -320,6 +325,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 			goto fail;
 		}
 	}
+	u->mem_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
 	error = open_zeros(u);
 	if (error == 0)
 		error = open_frames(u, n_frames);

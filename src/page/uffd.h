@@ -56,6 +56,8 @@ struct uffdpmap {
 	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
 	bool vm_read; /* process_vm_readv of ourselves works and pays */
 	int pagemap_fd; /* /proc/self/pagemap, -1: mincore has to do */
+	int mem_fd; /* /proc/self/mem, -1: what is hidden stays */
+	char *behind; /* a page for what is read from it */
 	int poison_fd; /* an empty file, -1 if not needed */
 	int pidfd; /* of ourselves, -1: no batched discard */
 	char *zeros; /* CLUSTER_MAX pages, readable without a fault */

@@ -96,7 +96,8 @@ say(int error, char *err, size_t errlen)
 		    "this kernel's userfaultfd cannot write-protect: it takes "
 		    "Linux 5.7 or later");
 	else
-		strf(err, errlen, "cannot open userfaultfd: errno %d", -error);
+		strf(err, errlen, "cannot open userfaultfd: errno %d%s", -error,
+		    error == -EMFILE ? "; raise ulimit -n" : "");
 	return error == -ENOTSUP ? -ENOSYS : error;
 }
 

@@ -16,10 +16,17 @@
  * Pages of one process that were shared, until the others ended, are refused
  * until they are written to: see uffd_unshare.
  *
+ * And it moves only between mappings that may be written to and are protected
+ * alike.  For a page that may be executed the frame is made so, too, for the
+ * moment; what the program may only read, or not even that, is copied.  Nobody
+ * but a debugger writes to it, and should the program permit it meanwhile, that
+ * is a write that waits.
+ *
  * Where there is no MOVE, all pages go by the copy, and one thing can be lost
  * that cannot be seen from user space: a device that is transferring into the
  * page by DMA (an O_DIRECT read in flight) goes on writing to the page that was
- * dropped.
+ * dropped.  With MOVE that leaves a page which the program has protected while
+ * a device writes to it.
  */
 #include <errno.h>
 #include <sched.h>
@@ -222,6 +229,19 @@ remove_move(
 }
 
 /*
+ * What the program may not read, the kernel shows in /proc/self/mem, as it does
+ * to a debugger.  The bytes of one page, or NULL.
+ */
+static const char *
+look_behind(struct uffdpmap *u, uintptr_t va)
+{
+	if (u->mem_fd >= 0 &&
+	    pread(u->mem_fd, u->behind, PAGE_SIZE, (off_t)va) == PAGE_SIZE)
+		return u->behind;
+	return NULL;
+}
+
+/*
  * Copies up to n protected pages that are there into frames, in the kernel:
  * UFFDIO_COPY takes the program's page as its source.  EFAULT: not readable.
  */
@@ -231,12 +251,17 @@ copy_out(
 {
 	uint32_t done = 0;
 	unsigned again = 0;
+	const char *behind;
 	int r;
 
 	while (done < n) {
 		r = uffd_copy_mode(u, (uintptr_t)frame + ptoa(done),
 		    (const char *)va + ptoa(done), n - done,
 		    UFFDIO_COPY_MODE_DONTWAKE);
+		if (r == -EFAULT &&
+		    (behind = look_behind(u, va + ptoa(done))) != NULL)
+			r = uffd_copy_mode(u, (uintptr_t)frame + ptoa(done),
+			    behind, 1, UFFDIO_COPY_MODE_DONTWAKE);
 		KASSERT(r != -EEXIST, "the frame holds memory");
 		if (r > 0) {
 			done += (uint32_t)r;
@@ -249,6 +274,28 @@ copy_out(
 		}
 	}
 	return done;
+}
+
+/*
+ * The copies are in the frames; the pages go.  The kernel refuses that of what
+ * the program has locked behind our back, when it has dropped what is before:
+ * how many are gone.  Of the others the copies go.
+ */
+static uint32_t
+drop_copied(uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t gone = 0;
+
+	if (n == 0 || uffd_madvise(va, n, MADV_DONTNEED) == 0)
+		return n;
+	while (gone < n && uffd_madvise(va + ptoa(gone), 1, MADV_DONTNEED) == 0)
+		gone++;
+	if (gone == n)
+		return n;
+	(void)uffd_madvise(
+	    (uintptr_t)frame + ptoa(gone), n - gone, MADV_DONTNEED);
+	*ret_err = -EACCES;
+	return gone;
 }
 
 /* Up to RUN_MAX pages: look, protect, copy, drop. */
@@ -271,10 +318,7 @@ remove_run(
 		*ret_err = error;
 	else
 		out = copy_out(u, va, frame, there, ret_err);
-	if (out > 0) {
-		error = uffd_madvise(va, out, MADV_DONTNEED);
-		KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
-	}
+	out = drop_copied(va, frame, out, ret_err);
 	/* The rest stays as it was found. */
 	for (i = out; i < there; i++)
 		if ((map[i] & PM_UFFD_WP) == 0)
@@ -298,26 +342,73 @@ remove_shared(
 	else
 		out = copy_out(
 		    u, va, frame, count_shared(u, va, shared), ret_err);
-	if (out > 0) {
-		error = uffd_madvise(va, out, MADV_DONTNEED);
-		KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
-	}
+	out = drop_copied(va, frame, out, ret_err);
 	if (out < shared)
 		(void)uffd_unprotect(&u->pm, va + ptoa(out), shared - out);
 	return out;
+}
+
+/* Not the C library's: that may be the preloaded one, which asks us. */
+static bool
+allow(char *frame, uint32_t n, int prot)
+{
+	return syscall(SYS_mprotect, frame, ptoa(n), prot) == 0;
+}
+
+/*
+ * Pages that MOVE refuses for their protection, one by one: the next may be one
+ * that a device writes to, and only MOVE knows.
+ */
+static uint32_t
+copy_protected(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	uint32_t out = 0;
+	int r;
+
+	do {
+		if (remove_run(
+			u, va + ptoa(out), frame + ptoa(out), 1, ret_err) == 0)
+			return out;
+		out++;
+		r = out < n ? try_move(u, va + ptoa(out), frame + ptoa(out), 1)
+			    : 0;
+	} while (r == -EINVAL);
+	return r > 0 ? out + 1 : out;
+}
+
+/*
+ * Up to RUN_MAX pages whose protection MOVE does not like: as executable ones,
+ * if that is what they are; else by the copy.
+ */
+static uint32_t
+remove_protected(
+    struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	uint32_t out = 0;
+
+	if (allow(frame, n, rw | PROT_EXEC))
+		out = remove_move(u, va, frame, n, ret_err);
+	(void)allow(frame, n, rw);
+	if (out > 0 || *ret_err != -EACCES)
+		return out;
+	return copy_protected(u, va, frame, n, ret_err);
 }
 
 static uint32_t
 remove_some(
     struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n, int *ret_err)
 {
-	uint32_t out;
+	uint32_t some = US_MIN(n, RUN_MAX), out;
 
 	if (!u->move)
-		return remove_run(u, va, frame, US_MIN(n, RUN_MAX), ret_err);
+		return remove_run(u, va, frame, some, ret_err);
 	out = remove_move(u, va, frame, n, ret_err);
+	if (out == 0 && *ret_err == -EACCES)
+		out = remove_protected(u, va, frame, some, ret_err);
 	if (out == 0 && *ret_err == -EBUSY)
-		out = remove_shared(u, va, frame, US_MIN(n, RUN_MAX), ret_err);
+		out = remove_shared(u, va, frame, some, ret_err);
 	return out;
 }
 

@@ -285,6 +285,14 @@ preload_would_start(size_t more)
 	       preload.ranges.writable + more > preload.ram;
 }
 
+void
+preload_start_now(void)
+{
+	if (preload.state == TRACKING && preload.ram != 0 &&
+	    raw_getpid() == preload.home)
+		start();
+}
+
 /*
  * A vfork child must not start it: its threads would be the child's, and end
  * with it.  The parent will, at its next mapping.

@@ -76,6 +76,8 @@ void preload_unlock(struct guard *);
 
 /* Starts the pager if the budget is passed.  Under the lock. */
 void preload_grown(void);
+/* Starts it if there is none, whatever the program has.  Under the lock. */
+void preload_start_now(void);
 /* Whether a mapping of so many writable bytes more would start it. */
 bool preload_would_start(size_t more);
 

@@ -600,26 +600,36 @@ test_cut(void **state)
 	region_end(p, PAGES);
 }
 
-/* What is protected stays until it is not; a copy only needs to read. */
+/* Faults that a page of this protection must still raise. */
+static void
+is_protected(char *p, bool read)
+{
+	char c;
+
+	assert_int_equal(touch(p, true, &c), SIGSEGV);
+	assert_int_equal(touch(p, false, &c), read ? 0 : SIGSEGV);
+}
+
+/* What is protected leaves like all else, and is protected when it is back. */
 static void
 test_mprotect(void **state)
 {
-	char *p = full(PAGES), c;
-	uint32_t out;
+	const int rw = PROT_READ | PROT_WRITE;
+	char *p = full(PAGES);
 
 	(void)state;
-	assert_int_equal(mprotect(p + ptoa(70), ptoa(5), PROT_NONE), 0);
 	assert_int_equal(mprotect(p + ptoa(20), ptoa(5), PROT_READ), 0);
-	out = moves() ? 20 : 70;
-	stops(p, PAGES, out, -EACCES);
-	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), out), 0);
-	discard(frame(0), out);
-	stops(p + ptoa(70), PAGES - 70, 0, -EACCES);
-	/* Into it pages go all the same, whatever the protection. */
-	assert_int_equal(pmap_drop(pm, at(p, 71), 1), 0);
-	assert_int_equal(pmap_enter(pm, at(p, 71), buffer + ptoa(71), 1), 0);
-	assert_int_equal(touch(p + ptoa(71), false, &c), SIGSEGV);
-	assert_int_equal(mprotect(p, ptoa(PAGES), PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(mprotect(p + ptoa(70), ptoa(5), PROT_NONE), 0);
+	assert_int_equal(mprotect(p + ptoa(75), ptoa(3), PROT_READ), 0);
+	assert_int_equal(mprotect(p + ptoa(90), ptoa(9), rw | PROT_EXEC), 0);
+	takes_out(p, PAGES);
+	for (uint32_t i = 0; i < PAGES; i++)
+		assert_true(holds(frame(i), i, 1));
+	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
+	discard(frame(0), PAGES);
+	is_protected(p + ptoa(22), true);
+	is_protected(p + ptoa(71), false);
+	assert_int_equal(mprotect(p, ptoa(PAGES), rw), 0);
 	for (uint32_t i = 0; i < PAGES; i++) {
 		assert_true(holds(p + ptoa(i), i, 1));
 		p[ptoa(i)] = 1;
@@ -628,9 +638,23 @@ test_mprotect(void **state)
 	region_end(p, PAGES);
 }
 
-/* ---- fork ---------------------------------------------------------------- */
+/* What the program has locked stays, and frames hold nothing of it. */
+static void
+test_mlock(void **state)
+{
+	char *p = full(PAGES);
 
-/* A child that lives until the pipe is closed, and then says what it saw. */
+	(void)state;
+	assert_int_equal(mlock(p + ptoa(10), ptoa(5)), 0);
+	stops(p, PAGES, 10, -EACCES);
+	discard(frame(0), 10);
+	stops(p + ptoa(10), PAGES - 10, 0, -EACCES);
+	assert_int_equal(munlock(p + ptoa(10), ptoa(5)), 0);
+	takes_out(p + ptoa(10), PAGES - 10);
+	discard(frame(0), PAGES - 10);
+	region_end(p, PAGES);
+}
+
 static pid_t
 child_of(char *p, int fd[2])
 {
@@ -753,6 +777,7 @@ main(void)
 	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_mprotect),
+	    cmocka_unit_test(test_mlock),
 	    cmocka_unit_test(test_shared),
 	    cmocka_unit_test(test_shared_some),
 	    cmocka_unit_test(test_was_shared),
