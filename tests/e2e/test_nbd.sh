@@ -141,6 +141,97 @@ echo "$test: $(tail -1 "$dir/out")"
 grep -q 'no connection for 3 s' "$dir/err" || fail 'it was not said'
 [ "$(number blocks_bad)" -eq 0 ] || fail 'blocks were retired'
 
+# ---- taken away, while the server fails ----
+
+# begin OPTIONS: gone, as $program, with its memory on the server; $pid is who
+# has the pager.
+begin() {
+	rm -f "$dir/go"
+	mkfifo "$dir/go"
+	$run --swap "$spec$1" -- "$bin/gone" 96 <"$dir/go" >"$dir/out" \
+	    2>"$dir/err" &
+	program=$!
+	exec 9>"$dir/go"
+	for _ in $(seq 300); do
+		! grep -q filled "$dir/out" || break
+		sleep 0.1
+	done
+	pid=$("$USWAP" list | awk '/gone/ { print $1 }')
+	"$USWAP" on "$pid" "$dir/file,size=256M" || fail 'cannot add a file'
+}
+
+# finish WHAT: it ends well, with one device; its losses are $lost.
+finish() {
+	"$USWAP" info "$pid" >"$dir/info"
+	! grep -q 'nbd+unix' "$dir/info" || fail "$1: still in use: $(cat "$dir/info")"
+	printf '\n\n' >&9
+	exec 9>&-
+	wait $program || fail "$1: $? $(cat "$dir/out" "$dir/err")"
+	lost=$(sed -n 's/.*lost \([0-9]*\).*/\1/p' "$dir/out" | head -1)
+	echo "$test: $1: $lost pages lost"
+	rm "$dir/file"
+	stop
+}
+device="nbd+unix:///?socket=$dir/sock"
+
+# Some reads fail: their pages are lost, the others move.
+serve --filter=error file "$dir/image" error-pread=EIO error-pread-rate=3% \
+    error-pread-file="$dir/fail"
+begin ''
+touch "$dir/fail"
+"$USWAP" off "$pid" "$device" || fail 'some errors: it cannot be taken away'
+rm "$dir/fail"
+finish 'some reads fail'
+[ "$lost" -gt 0 ] || fail 'no read failed: this tested nothing'
+[ "$lost" -lt 6000 ] || fail 'more than fails was lost'
+
+# All fail: it stays, with all but the first few pages; then it can go.
+serve --filter=error file "$dir/image" error-pread=EIO error-pread-rate=1 \
+    error-pread-file="$dir/fail"
+begin ''
+touch "$dir/fail"
+! "$USWAP" off "$pid" "$device" 2>"$dir/off" || fail 'all fail: it was taken away'
+grep -q 'it is away, and pages are on it' "$dir/off" || fail "$(cat "$dir/off")"
+"$USWAP" info "$pid" | grep -q '(away)' || fail 'it is not shown as away'
+rm "$dir/fail"
+"$USWAP" off -f "$pid" "$device" || fail 'it cannot be taken away afterwards'
+finish 'all reads fail'
+[ "$lost" -le 8 ] || fail 'more than the first were lost'
+
+# It dies in the middle, and is back in time: nobody notices.
+serve --filter=delay file "$dir/image" rdelay=20ms
+begin ,timeout=60
+"$USWAP" off "$pid" "$device" 2>"$dir/off" &
+off=$!
+sleep 0.3
+stop
+sleep 1
+serve file "$dir/image"
+wait $off || fail "back in time: $(cat "$dir/off")"
+finish 'back in time'
+[ "$lost" -eq 0 ] || fail 'pages were lost'
+
+# It is back too late: it stays in use, and keeps its pages.
+serve --filter=delay file "$dir/image" rdelay=20ms
+begin ,timeout=2
+"$USWAP" off "$pid" "$device" 2>"$dir/off" &
+off=$!
+sleep 0.3
+stop
+! wait $off || fail 'it was taken away without its server'
+grep -q 'it is away, and pages are on it' "$dir/off" || fail "$(cat "$dir/off")"
+! "$USWAP" on "$pid" "nbd+unix:///x?socket=$dir/sock" 2>"$dir/on" ||
+    fail 'a server that is not there was taken'
+[ "$(wc -l <"$dir/on")" -eq 1 ] || fail "not one line: $(cat "$dir/on")"
+serve file "$dir/image"
+for _ in $(seq 200); do
+	"$USWAP" info "$pid" | grep -q '(away)' || break
+	sleep 0.1
+done
+"$USWAP" off "$pid" "$device" || fail 'it cannot be taken away when it is back'
+finish 'back too late'
+[ "$lost" -eq 0 ] || fail 'pages were lost'
+
 # Over means over, however a program ends.
 serve memory 512M
 "$USWAP" run --ram 32M --swap "$spec" -- "$bin/closefds" 512 2>"$dir/err" &
