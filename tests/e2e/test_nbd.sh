@@ -224,6 +224,22 @@ grep -q 'it is away, and pages are on it' "$dir/off" || fail "$(cat "$dir/off")"
     fail 'a server that is not there was taken'
 [ "$(wc -l <"$dir/on")" -eq 1 ] || fail "not one line: $(cat "$dir/on")"
 serve file "$dir/image"
+# A command that is ended while it waits for a server ends nothing else.
+kill -STOP "$server"
+"$USWAP" on "$pid" "nbd+unix:///y?socket=$dir/sock" 2>"$dir/on" &
+on=$!
+sleep 0.3
+kill "$on"
+! wait "$on" || fail 'on: the server had not answered'
+"$USWAP" info "$pid" >"$dir/info" || fail 'it does not answer'
+! grep -q 'y?socket' "$dir/info" || fail 'added without an answer'
+kill -CONT "$server"
+for _ in $(seq 200); do
+	! "$USWAP" off "$pid" "nbd+unix:///y?socket=$dir/sock" 2>"$dir/off" ||
+	    break
+	sleep 0.1
+done
+! "$USWAP" info "$pid" | grep -q 'y?socket' || fail "on: $(cat "$dir/off")"
 for _ in $(seq 200); do
 	"$USWAP" info "$pid" | grep -q '(away)' || break
 	sleep 0.1
