@@ -20,8 +20,8 @@ static struct sim *current;
 
 static const char *const event_name[EV_COUNT] = {"thread", "handler", "pageout",
     "clock", "map", "grow", "unmap", "dontneed", "raw drop", "raw unmap",
-    "move", "reserve", "wire", "unwire", "page out range", "clone", "swapon",
-    "swapoff", "mover"};
+    "move", "reserve", "wire", "unwire", "page out range", "swapon", "swapoff",
+    "mover", "clone"};
 
 /* ---- failing ------------------------------------------------------------- */
 
@@ -252,7 +252,7 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 		if (rng_below(&r, 2) == 0)
 			d->lost_write_in = 10 + (uint32_t)rng_below(&r, 90);
 	}
-	for (unsigned i = 0; i < EV_COUNT; i++)
+	for (unsigned i = 0; i < EV_CLONE; i++)
 		p->weight[i] = rng_below(&r, 2) * (1 + rng_below(&r, 3));
 	p->weight[EV_THREAD] = 100 + (uint32_t)rng_below(&r, 300);
 	p->weight[EV_HANDLER] = 20 + (uint32_t)rng_below(&r, 200);
@@ -261,7 +261,6 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 	p->weight[EV_MAP] += 4;
 	p->weight[EV_WIRE] *= 4;
 	p->weight[EV_UNWIRE] *= 4;
-	p->weight[EV_CLONE] *= 4;
 	p->weight[EV_SWAPON] = rng_below(&r, 4) == 0;
 	p->weight[EV_SWAPOFF] = p->weight[EV_MOVER] = 0;
 	if (rng_below(&r, 3) == 0) {
@@ -271,6 +270,7 @@ sim_random_params(struct sim_params *p, uint64_t seed)
 	}
 	for (unsigned i = 0; i < SIM_DISKS; i++)
 		p->crypt[i] = rng_below(&r, 4) == 0;
+	p->weight[EV_CLONE] = rng_below(&r, 2) * (4 + rng_below(&r, 9));
 }
 
 static void

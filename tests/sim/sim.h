@@ -45,10 +45,10 @@ enum sim_event {
 	EV_WIRE,
 	EV_UNWIRE,
 	EV_RANGE, /* a range is paged out on request */
-	EV_CLONE, /* a range is cloned, while the others go on */
 	EV_SWAPON,
 	EV_SWAPOFF, /* a device is taken away, or that is interrupted */
 	EV_MOVER, /* that goes on */
+	EV_CLONE, /* a range is cloned, while the others go on */
 	EV_COUNT
 };
 

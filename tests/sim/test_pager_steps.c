@@ -39,6 +39,7 @@ opens(uint32_t n_pages, uint32_t blocks, bool errors)
 		    (struct simdisk_params){.pages = blocks + SWDEV_LABEL,
 			.latency_min_ns = 1000,
 			.latency_max_ns = 1000};
+	memset(p.crypt, 0, sizeof(p.crypt)); /* what it holds is looked at */
 	p.busy_in = p.preempt_in = 0;
 	p.strict = false;
 	p.errors = errors;
@@ -767,7 +768,8 @@ test_shared_move_error(void **state)
 	p = s.par.disk[0];
 	p.read_error_in = 1;
 	simdisk_set(s.disk[0], &p);
-	assert_int_equal(sim_swapoff(&s, 0, false), 0);
+	/* By force, for it would be taken for away. */
+	assert_int_equal(sim_swapoff(&s, 0, true), 0);
 	sim_swapoff_end(&s);
 	assert_int_equal(s.off, 1);
 	for (pindex_t i = 0; i < 10; i++) {
