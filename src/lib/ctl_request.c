@@ -131,14 +131,12 @@ too_deep(const char *line, size_t len)
 }
 
 static int
-read_value(const json_t *o, struct ctl_request *r, char *err, size_t errlen)
+read_value(const json_t *value, const char *name, struct ctl_request *r,
+    char *err, size_t errlen)
 {
-	const json_t *value = json_object_get(o, "value");
-
 	if (!json_is_integer(value) || json_integer_value(value) < 0) {
 		strf(err, errlen,
-		    "the request \"set\" needs a \"value\", a number of 0 or "
-		    "more");
+		    "the request needs a \"%s\", a number of 0 or more", name);
 		return -EINVAL;
 	}
 	r->value = (uint64_t)json_integer_value(value);
@@ -149,7 +147,7 @@ static int
 read_request(const json_t *o, struct ctl_request *r, char *err, size_t errlen)
 {
 	const char *name = json_string_value(json_object_get(o, "request"));
-	const json_t *version = json_object_get(o, "version");
+	const json_t *version = json_object_get(o, "version"), *value;
 	const struct verb *v = verbs;
 	const char *text;
 
@@ -168,9 +166,9 @@ read_request(const json_t *o, struct ctl_request *r, char *err, size_t errlen)
 	}
 	r->verb = v->verb;
 	r->force = json_is_true(json_object_get(o, "force"));
-	if (v->verb == CTL_REGIONS)
-		r->value =
-		    (uint64_t)json_integer_value(json_object_get(o, "from"));
+	value = json_object_get(o, v->verb == CTL_SET ? "value" : "from");
+	if (v->verb == CTL_REGIONS && value != NULL)
+		return read_value(value, "from", r, err, errlen);
 	if (v->member == NULL)
 		return 0;
 	text = json_string_value(json_object_get(o, v->member));
@@ -181,7 +179,8 @@ read_request(const json_t *o, struct ctl_request *r, char *err, size_t errlen)
 		return -EINVAL;
 	}
 	strf(r->text, sizeof(r->text), "%s", text);
-	return r->verb == CTL_SET ? read_value(o, r, err, errlen) : 0;
+	return r->verb == CTL_SET ? read_value(value, "value", r, err, errlen)
+				  : 0;
 }
 
 int

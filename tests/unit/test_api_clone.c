@@ -198,11 +198,13 @@ test_errors(void **state)
 	q = cloned(p, 9); /* not a part of it */
 	unmap(q, 9);
 	works(uswap_unwire(u, p + ptoa(9), PAGE));
-	/* A page that the program has protected cannot leave. */
+	/* A page that the program has protected is cloned like any other. */
 	write_pages(p, 0, 1, 1);
 	assert_int_equal(mprotect(p, PAGE, PROT_NONE), 0);
-	fails(uswap_clone(u, p, N * PAGE, &ret), EBUSY, "protected");
+	q = cloned(p, N);
 	assert_int_equal(mprotect(p, PAGE, PROT_READ | PROT_WRITE), 0);
+	assert_memory_equal(p, q, PAGE);
+	unmap(q, N);
 	works(uswap_reserve(u, p, PAGE));
 	fails(uswap_clone(u, p, N * PAGE, &ret), EBUSY, "reserved");
 	assert_ptr_equal(ret, &ret);
