@@ -222,6 +222,7 @@ enum {
 	 */
 	USWAP_DEVICE_AWAY = 1 << 1,
 	USWAP_DEVICE_CRYPT = 1 << 2, /* what is on it is encrypted */
+	USWAP_DEVICE_INHERITED = 1 << 3, /* the parent process's, only read */
 };
 
 /* Devices that can be in use at once. */
@@ -432,7 +433,7 @@ USWAP_API int uswap_residency(
  * are added at the end.
  */
 #define USWAP_STATS(X)                                                         \
-	X(ram_budget, "bytes", "the budget given by ram")                      \
+	X(ram_budget, "bytes", "what there is now of the budget given by ram") \
 	X(ram_used, "bytes",                                                   \
 	    "managed memory in use: mapped pages, frames, "                    \
 	    "buffers")                                                         \
@@ -473,7 +474,10 @@ USWAP_API int uswap_residency(
 	X(v_swappgsin, "pages", "FreeBSD's name: pages of reads begun")        \
 	X(v_swappgsout, "pages", "FreeBSD's name: pages of writes begun")      \
 	X(v_intrans, "events", "FreeBSD's name: faults on pages on their way") \
-	X(transfers_slow, "requests", "took longer than 20 seconds")
+	X(transfers_slow, "requests", "took longer than 20 seconds")           \
+	X(children, "processes", "forked, with a share of the budget")         \
+	X(swap_held, "bytes",                                                  \
+	    "swap space that children may read, for each of them")
 
 struct uswap_stats {
 #define USWAP_STATS_FIELD(name, unit, text) uint64_t name;
@@ -573,19 +577,42 @@ USWAP_API void uswap_control_end(uswap_t *u);
 /* ---- fork ---------------------------------------------------------------- */
 
 /*
- * Before the first page has left memory, fork(2) works as always; the child
- * has ordinary memory and no pager.  From then on a forked child cannot have
- * the pages that are in swap space: the kernel gives it no managed memory at
- * all (MADV_DONTFORK), so it can see no wrong bytes, and uswap_fork_begin
- * refuses.  vfork(2) and posix_spawn(3) are not affected.
+ * A forked child has all that its parent has, and a pager of its own: what is in
+ * swap space both may read, and it stays there until both have changed it or are
+ * gone.  What the child pages out goes to an unnamed file beside the parent's swap
+ * files, made when the first page leaves.  The child has a quarter of the parent's
+ * budget, 4 MiB at least, which the parent has back when the child, and each child
+ * of its own, has ended or executed another program: see ram_budget.
  *
- * uswap_fork_begin(u): call before fork; 0, or -ENOMEM when the child would
- * lack memory.  After 0, no page leaves memory until uswap_fork_end, to be
- * called in the parent and in the child.  In the child the context is dead:
- * its calls return -ESRCH.
+ * For that both sides of a fork call
+ *
+ *	if (uswap_fork_begin(u) != 0)
+ *		... there can be no child now
+ *	pid = fork();
+ *	uswap_fork_end(u, pid == 0);
+ *
+ * uswap_fork_begin(u): the pager stands still from here on: faults of other threads,
+ * and calls, wait.  Between this and uswap_fork_end the calling thread makes no call,
+ * and does nothing that waits for another thread; its signals are blocked.
+ * Errors, and nothing has changed: ENOMEM the budget is too small to be divided;
+ * ENOTSUP pages are on a network block device, which a child could not read;
+ * EAGAIN there are too many children; EMFILE, ENFILE no descriptor.
+ *
+ * uswap_fork_end(u, in_child): in the parent it returns when the child has what it
+ * needs, or does not live; always 0.  In the child it may fail: no thread, or
+ * userfaultfd is not permitted any more.  Then its managed memory is unmapped, as it
+ * would hold wrong bytes, the context is dead (calls return -ESRCH), and it is best
+ * to end.
+ *
+ * uswap_fork_check(u): whether uswap_fork_begin would fail, and why.
+ *
+ * A child that is made by the bare system call, or _Fork(3), gets no managed memory
+ * once a page has left memory (MADV_DONTFORK): it can see no wrong bytes.  vfork(2)
+ * and posix_spawn(3) are not affected.
  */
+USWAP_API int uswap_fork_check(uswap_t *u);
 USWAP_API int uswap_fork_begin(uswap_t *u);
-USWAP_API void uswap_fork_end(uswap_t *u, int in_child);
+USWAP_API int uswap_fork_end(uswap_t *u, int in_child);
 
 /*
  * uswap_probe(): whether this process may have a pager: 0, or the error that

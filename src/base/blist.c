@@ -272,3 +272,30 @@ blist_alloc(struct blist *bl, uint32_t *count, uint32_t maxcount)
 	*count = n;
 	return blk;
 }
+
+uint32_t
+blist_used(const struct blist *bl, uint32_t blk, uint32_t *count)
+{
+	uint32_t i = blk, n;
+	uint64_t left;
+
+	while (i < bl->nblocks) {
+		left = ~bl->word[i / RADIX] & bits_from(i % RADIX);
+		if (left != 0)
+			break;
+		i = (i / RADIX + 1) * RADIX;
+	}
+	if (i < bl->nblocks)
+		i = i / RADIX * RADIX + (uint32_t)__builtin_ctzll(left);
+	if (i >= bl->nblocks) /* bits beyond the end are in use, too */
+		return BLIST_NONE;
+	for (n = i; n < bl->nblocks; n = (n / RADIX + 1) * RADIX) {
+		left = bl->word[n / RADIX] & bits_from(n % RADIX);
+		if (left != 0) {
+			n = n / RADIX * RADIX + (uint32_t)__builtin_ctzll(left);
+			break;
+		}
+	}
+	*count = US_MIN(n, bl->nblocks) - i;
+	return i;
+}

@@ -59,6 +59,11 @@ int blist_resize(struct blist **, uint32_t nblocks, bool freenew);
 uint32_t blist_avail(const struct blist *); /* free blocks */
 uint32_t blist_blocks(const struct blist *); /* all blocks */
 bool blist_isfree(const struct blist *, uint32_t blk);
+/*
+ * The first block in use from blk (<= all blocks) on, and in *count how many
+ * are in a row; BLIST_NONE when there is none.
+ */
+uint32_t blist_used(const struct blist *, uint32_t blk, uint32_t *count);
 
 /* Verifies the invariants numbered in blist.c over the whole tree. */
 void blist_check(const struct blist *);

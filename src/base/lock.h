@@ -21,7 +21,7 @@
 
 enum lock_rank {
 	RANK_NONE,
-	RANK_FORK, /* held across fork(), and by the first page-out */
+	RANK_FORK, /* held across fork() */
 	RANK_CALL, /* the mailbox of the clerk; a range to page out */
 	RANK_VM, /* the pager's state: objects, pages, queues, swap space */
 	RANK_BLKDEV, /* what an NBD device has in transit */

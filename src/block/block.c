@@ -34,6 +34,18 @@ blkdev_close(struct blkdev *dev)
 	dev->ops->close(dev);
 }
 
+int
+blkdev_fd(const struct blkdev *dev)
+{
+	return dev->ops->fd == NULL ? -1 : *dev->ops->fd((struct blkdev *)dev);
+}
+
+void
+blkdev_set_fd(struct blkdev *dev, int fd)
+{
+	*dev->ops->fd(dev) = fd;
+}
+
 const char *
 blkdev_name(const struct blkdev *dev)
 {
@@ -309,6 +321,13 @@ void
 blkq_kick(struct blkq *q)
 {
 	q->ops->kick(q);
+}
+
+void
+blkq_forget(struct blkq *q)
+{
+	KASSERT(q->inflight == 0, "%u requests in flight", q->inflight);
+	q->ops->forget(q);
 }
 
 unsigned

@@ -152,6 +152,14 @@ bool blkdev_encrypted(const struct blkdev *);
 /* No request may be outstanding. */
 void blkdev_close(struct blkdev *);
 
+/*
+ * The descriptor behind a device; -1: it has none that another process could
+ * use.  In a forked child, whose copy of the device has the parent's number: the
+ * number there.
+ */
+int blkdev_fd(const struct blkdev *);
+void blkdev_set_fd(struct blkdev *, int fd);
+
 const char *blkdev_name(const struct blkdev *);
 /* Another name, before anybody else knows the device. */
 void blkdev_rename(struct blkdev *, const char *name);
@@ -226,6 +234,11 @@ void blkq_wait(struct blkq *, int timeout_ms);
  * awake or already kicked cost one atomic exchange.
  */
 void blkq_kick(struct blkq *);
+/*
+ * In a forked child: gives back the memory of a queue that was its parent's, with
+ * nothing in flight.
+ */
+void blkq_forget(struct blkq *);
 unsigned blkq_inflight(const struct blkq *);
 unsigned blkq_depth(const struct blkq *);
 

@@ -22,6 +22,7 @@ struct blkdev_ops {
 	void (*submit)(struct blkdev *, struct blkq *, struct blkreq *);
 	void (*start)(struct blkdev *, struct blkreq *); /* after blkq_hold */
 	void (*close)(struct blkdev *);
+	int *(*fd)(struct blkdev *); /* where it is; NULL: see blkdev_fd */
 };
 
 /* Engines embed this as their first member. */
@@ -48,6 +49,7 @@ struct blkq_ops {
 	void (*wait)(struct blkq *, int timeout_ms);
 	void (*kick)(struct blkq *); /* any thread */
 	void (*destroy)(struct blkq *);
+	void (*forget)(struct blkq *); /* see blkq_forget */
 };
 
 /*

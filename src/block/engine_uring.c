@@ -35,7 +35,7 @@ enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
 
 struct uringdev {
 	struct blkdev dev;
-	int fd; /* constant, like disk */
+	int fd; /* constant, like disk, but for blkdev_set_fd */
 	bool disk; /* a block device */
 };
 
@@ -352,12 +352,20 @@ uring_destroy(struct blkq *q)
 	mem_unmap(u, round_page(sizeof(*u)));
 }
 
+/* The rings are not mapped here: see uring_setup. */
+static void
+uring_forget(struct blkq *q)
+{
+	mem_unmap(q, round_page(sizeof(struct uringq)));
+}
+
 static const struct blkq_ops uringq_ops = {
     .flush = uring_flush,
     .reap = uring_reap,
     .wait = uring_wait,
     .kick = uring_kick,
     .destroy = uring_destroy,
+    .forget = uring_forget,
 };
 
 /*
@@ -365,6 +373,9 @@ static const struct blkq_ops uringq_ops = {
  * it asks for them: no interrupt of a program at work, and half the cost.
  * TASKRUN_FLAG lets poll see without a system call that there is something to
  * ask for.  Kernels before 6.1, 6.0 and 5.19 know fewer and fewer of them.
+ *
+ * A forked child does not get the rings: its mapping of them would keep them, and
+ * what is on them, after we have ended.
  */
 static int
 uring_setup(struct io_uring *ring, unsigned entries)
@@ -388,11 +399,13 @@ uring_setup(struct io_uring *ring, unsigned entries)
 		ret = io_uring_queue_init(entries, ring, flags[i]);
 	if (ret != 0)
 		return ret;
-	if ((ring->features & need) != need) {
+	if ((ring->features & need) != need)
+		ret = -ENOSYS;
+	else
+		ret = io_uring_ring_dontfork(ring);
+	if (ret != 0)
 		io_uring_queue_exit(ring);
-		return -ENOSYS;
-	}
-	return 0;
+	return ret;
 }
 
 int
@@ -436,9 +449,16 @@ uringdev_close(struct blkdev *dev)
 	mem_unmap(ud, round_page(sizeof(*ud)));
 }
 
+static int *
+uringdev_fd(struct blkdev *dev)
+{
+	return &((struct uringdev *)dev)->fd;
+}
+
 static const struct blkdev_ops uringdev_ops = {
     .submit = uring_submit,
     .close = uringdev_close,
+    .fd = uringdev_fd,
 };
 
 int

@@ -67,7 +67,9 @@ name_of(const struct json_t *device, char *name, size_t size)
 {
 	return snprintf(name, size, "%s%s%s", json_text(device, "device"),
 	    json_true_at(device, "away") ? " (away)" : "",
-	    json_true_at(device, "closing") ? " (closing)" : "");
+	    json_true_at(device, "inherited") ? " (the parent's)"
+	    : json_true_at(device, "closing") ? " (closing)"
+					      : "");
 }
 
 static void

@@ -32,7 +32,7 @@ read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 	after = window - 1;
 	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
 		i++;
-	if (i >= stop || io == NULL || o->careful > 0 ||
+	if (i >= stop || io == NULL || o->careful > 0 || pg->still ||
 	    blkq_inflight(h->q) * 2 > HANDLER_IO ||
 	    pager_free(pg) < (int64_t)window + pg->free_low / 2)
 		return;
@@ -52,7 +52,7 @@ leap_ahead(struct handler *h, struct object *o, const struct stream *s)
 	uint32_t leaps = US_MIN(s->window, pg->read_window);
 	uintptr_t va = object_va(o, s->back);
 
-	if (e == NULL || o->careful > 0)
+	if (e == NULL || o->careful > 0 || pg->still)
 		return;
 	leaps = US_MIN(leaps, LEAPS_MAX);
 	while (leaps-- > 0) {

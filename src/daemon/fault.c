@@ -53,7 +53,7 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
 	uint32_t want = policy_window(
-	    US_MIN(stream_run(s), ZERO_WINDOW_MAX), pager_free(pg));
+	    US_MIN(pager_run(pg, s), ZERO_WINDOW_MAX), pager_free(pg));
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
 	struct run r = {.o = o, .first = i, .queue = PQ_ACTIVE};
 
@@ -158,11 +158,11 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	struct run r = {.o = o, .queue = ahead ? PQ_STREAM : PQ_ACTIVE};
 	int64_t end = mapped_end(pg, o, p->pindex), step;
 
-	if (!ahead && pager_free(pg) <= 0 && !pg->grow)
+	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
-		     : policy_window(stream_run(s), pager_free(pg));
+		     : policy_window(pager_run(pg, s), pager_free(pg));
 	step = stream_leaps(s) ? s->stride : 1;
 	for (int64_t i = p->pindex; i >= 0 && i < end && r.n < want;
 	     i += step) {

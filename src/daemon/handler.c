@@ -114,3 +114,53 @@ handler_step(struct handler *h)
 	answer_all(h);
 	return h->answered == PMAP_FAULTS_MAX;
 }
+
+/* ---- while the program forks --------------------------------------------- */
+
+void
+handler_drain(struct handler *h)
+{
+	while (blkq_inflight(h->q) > 0) {
+		blkq_wait(h->q, -1);
+		reap(h);
+	}
+}
+
+/*
+ * The wake-up is the last that is done, for the thread may be in clone(2) a moment
+ * later.  What could not be had now is asked for again.
+ */
+static void
+answer_alone(struct handler *h, const struct pmap_fault *f)
+{
+	struct pager *pg = h->pg;
+
+	mtx_lock(&pg->lock);
+	pg->ctr.faults++;
+	(void)fault_resolve(h, f);
+	mtx_unlock(&pg->lock);
+	handler_drain(h);
+	pmap_set_quiet(pg->pmap, false);
+	(void)pmap_wake(pg->pmap, f->va, 1);
+	pmap_set_quiet(pg->pmap, true);
+}
+
+void
+handler_step_for(struct handler *h, pid_t tid)
+{
+	struct pmap_fault f[PMAP_FAULTS_MAX];
+	uint32_t n;
+
+	while ((n = pmap_next_faults(h->pg->pmap, f, PMAP_FAULTS_MAX)) > 0)
+		for (uint32_t i = 0; i < n; i++)
+			if (f[i].tid == tid)
+				answer_alone(h, &f[i]);
+}
+
+void
+handler_forget(struct handler *h)
+{
+	blkq_forget(h->q);
+	mem_unmap(h->all, HANDLER_IO * sizeof(struct pgio));
+	*h = (struct handler){0};
+}

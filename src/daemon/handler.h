@@ -37,6 +37,21 @@ void handler_destroy(struct handler *);
  */
 bool handler_step(struct handler *);
 
+/* ---- while the program forks; the pager is still (pager_still) ----------- */
+
+/* Waits until nothing is in flight; answers nothing new.  Lock not held. */
+void handler_drain(struct handler *);
+/*
+ * Answers the faults of one thread, wholly before it goes on, for which the pmap
+ * must be quiet; those of others are passed over: they wait until they are woken.
+ * Nothing is in flight before and after.  Lock not held.
+ */
+void handler_step_for(struct handler *, pid_t tid);
+/* In the forked child: gives the memory back. */
+void handler_forget(struct handler *);
+
+/* ---- for pagein.c and ahead.c --------------------------------------------- */
+
 /* Takes a free request, NULL if there is none; gives one back. */
 struct pgio *handler_io_get(struct handler *);
 void handler_io_put(struct handler *, struct pgio *);

@@ -14,7 +14,7 @@ pagein_start(struct handler *h, struct object *o, pindex_t i)
 	struct pager *pg = h->pg;
 	bool down;
 	struct stream *s = stream_find(o, i, &down);
-	uint32_t window = US_MIN(stream_run(s), pg->read_window);
+	uint32_t window = US_MIN(pager_run(pg, s), pg->read_window);
 	uint32_t want = policy_window(window, pager_free(pg)), n;
 	uint32_t before = 0, after = 0;
 	pindex_t first;

@@ -24,13 +24,27 @@ pageout_init(struct pageout *po, struct pager *pg, struct blkq *q)
 	return 0;
 }
 
+static void
+give_memory_back(struct pageout *po)
+{
+	mem_unmap(po->all, PAGEOUT_IO * sizeof(struct pgio));
+	mem_unmap(po->batch, sizeof(struct batch));
+	mem_unmap(po->copy, ptoa(CLUSTER_MAX));
+}
+
 void
 pageout_destroy(struct pageout *po)
 {
 	blkq_destroy(po->q);
-	mem_unmap(po->all, PAGEOUT_IO * sizeof(struct pgio));
-	mem_unmap(po->batch, sizeof(struct batch));
-	mem_unmap(po->copy, ptoa(CLUSTER_MAX));
+	give_memory_back(po);
+}
+
+void
+pageout_forget(struct pageout *po)
+{
+	blkq_forget(po->q);
+	give_memory_back(po);
+	*po = (struct pageout){0};
 }
 
 /* ---- deactivate: out of the program -------------------------------------- */
@@ -281,4 +295,12 @@ pageout_launder(struct pageout *po)
 	any |= launder(po) > 0;
 	mtx_unlock(&po->pg->lock);
 	return any;
+}
+
+void
+pageout_drain(struct pageout *po)
+{
+	while (blkq_inflight(po->q) > 0)
+		if (!reap(po))
+			blkq_wait(po->q, -1);
 }

@@ -71,6 +71,11 @@ void pageout_destroy(struct pageout *);
  */
 bool pageout_step(struct pageout *);
 
+/* Waits until nothing is in flight; starts nothing.  Lock not held. */
+void pageout_drain(struct pageout *);
+/* In the forked child of a drained one: gives the memory back. */
+void pageout_forget(struct pageout *);
+
 /*
  * Completions, then writes of what is in the laundry, whether pages are short
  * or not: as many as may be in flight.  Returns whether anything was done.

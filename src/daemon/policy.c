@@ -22,7 +22,7 @@
 void
 policy_divide(uint32_t ram_pages, struct pager_params *p)
 {
-	KASSERT(ram_pages >= RAM_PAGES_MIN && ram_pages <= RAM_PAGES_MAX,
+	KASSERT(ram_pages >= SHARE_PAGES_MIN && ram_pages <= RAM_PAGES_MAX,
 	    "budget of %u pages", ram_pages);
 	p->buffers = US_MIN(US_MAX(ram_pages / 64, CLUSTER_MAX), 4096);
 	p->budget = ram_pages - p->buffers;
@@ -31,6 +31,19 @@ policy_divide(uint32_t ram_pages, struct pager_params *p)
 	p->free_low = US_MIN(US_MAX(p->free_low, p->budget / 256), 8192);
 	p->free_high = p->free_low * 2;
 	p->inactive_goal = p->budget / 16;
+}
+
+/*
+ * A quarter: a child that reads what it was given, as most do, needs little, and
+ * what the parent loses it has to page out.  Many children at once have ever less,
+ * until there is no more to divide.
+ */
+uint32_t
+policy_share(uint32_t ram_pages)
+{
+	uint32_t share = US_MAX(ram_pages / 4, SHARE_PAGES_MIN);
+
+	return ram_pages >= share + SHARE_PAGES_MIN ? share : 0;
 }
 
 uint32_t

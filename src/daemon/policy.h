@@ -11,10 +11,17 @@ struct pager_params;
 
 /* The least budget that is worth a pager, 16 MiB, and the largest. */
 #define RAM_PAGES_MIN 4096
-#define RAM_PAGES_MAX (UINT32_C(1) << 29)
+/* The least that a forked child has, and leaves its parent: 4 MiB. */
+#define SHARE_PAGES_MIN 1024
+#define RAM_PAGES_MAX   (UINT32_C(1) << 29)
 
 /* Divides a budget of ram_pages: fills in what pager_params names. */
 void policy_divide(uint32_t ram_pages, struct pager_params *);
+/*
+ * What a process with a budget of ram_pages gives to a child that it forks, so
+ * that the two have no more than the one had; 0: it has too little for two.
+ */
+uint32_t policy_share(uint32_t ram_pages);
 /*
  * How many pages a fault may bring of the `want` that its stream suggests: at
  * least 1, and never more than half of what is free.

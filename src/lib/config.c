@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -236,4 +237,26 @@ config_check_spec(
 	if (error == 0)
 		blkdev_close(dev);
 	return error;
+}
+
+void
+config_swap_dir(const char *text, char *dir, size_t len)
+{
+	char given[1024], rest[1200], err[256];
+	struct blkspec spec;
+	struct stat st;
+	char *slash;
+
+	dir[0] = '\0';
+	if (is_tmp(text, given, rest, sizeof(rest))) {
+		strf(dir, len, "%s", tmp_dir(given));
+		return;
+	}
+	if (blkspec_parse(text, &spec, err, sizeof(err)) != 0 || spec.nbd ||
+	    stat(spec.path, &st) != 0 || !S_ISREG(st.st_mode))
+		return;
+	slash = strrchr(spec.path, '/');
+	if (slash != NULL)
+		slash[slash == spec.path] = '\0';
+	strf(dir, len, "%s", slash != NULL ? spec.path : ".");
 }

@@ -20,6 +20,12 @@ int config_open_spec(const char *spec, uint64_t ram_pages, struct blkdev **ret,
 int config_check_spec(
     const char *spec, uint64_t ram_pages, char *err, size_t errlen);
 
+/*
+ * The directory of the file that a spec names, or of that of a "tmp"; "" if it
+ * names no file.
+ */
+void config_swap_dir(const char *spec, char *dir, size_t len);
+
 /* Half of the memory that is available now, in bytes. */
 uint64_t config_default_ram(void);
 

@@ -69,14 +69,16 @@ put_devices(struct ctl *ctl, struct out *o)
 		/* As in the totals: neither the label nor what is bad. */
 		put(o,
 		    ", \"priority\": %d, \"closing\": %s, \"away\": %s"
-		    ", \"crypt\": %s, \"size\": %" PRIu64 ", \"used\": %" PRIu64
-		    ", \"bad\": %" PRIu64 ", \"reads\": %" PRIu64
-		    ", \"writes\": %" PRIu64 ", \"read_pages\": %" PRIu64
-		    ", \"write_pages\": %" PRIu64 ", \"read_errors\": %" PRIu64
-		    ", \"write_errors\": %" PRIu64 ", \"slow\": %" PRIu64 "}",
+		    ", \"crypt\": %s, \"inherited\": %s, \"size\": %" PRIu64
+		    ", \"used\": %" PRIu64 ", \"bad\": %" PRIu64
+		    ", \"reads\": %" PRIu64 ", \"writes\": %" PRIu64
+		    ", \"read_pages\": %" PRIu64 ", \"write_pages\": %" PRIu64
+		    ", \"read_errors\": %" PRIu64 ", \"write_errors\": %" PRIu64
+		    ", \"slow\": %" PRIu64 "}",
 		    d->prio, d->flags & USWAP_DEVICE_CLOSING ? "true" : "false",
 		    d->flags & USWAP_DEVICE_AWAY ? "true" : "false",
 		    d->flags & USWAP_DEVICE_CRYPT ? "true" : "false",
+		    d->flags & USWAP_DEVICE_INHERITED ? "true" : "false",
 		    ptoa(d->blocks - d->bad - SWDEV_LABEL), ptoa(d->used),
 		    ptoa(d->bad), d->reads, d->writes, d->read_pages,
 		    d->write_pages, d->read_errors, d->write_errors, d->slow);
@@ -113,7 +115,8 @@ ctl_answer_info(struct ctl *ctl, struct ctl_client *c)
 	error = uswap_stats(ctl->u, &st, sizeof(st));
 	if (error == 0) {
 		put(&o,
-		    "\"ok\": true, \"pid\": %d, \"stats\": ", (int)ctl->pid);
+		    "\"ok\": true, \"pid\": %d, \"parent\": %d, \"stats\": ",
+		    (int)ctl->pid, (int)ctl->u->parent);
 		put_stats(&o, &st);
 		error = put_devices(ctl, &o);
 	}

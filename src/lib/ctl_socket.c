@@ -194,3 +194,15 @@ ctl_peer_ok(int fd, uid_t uid)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
 	       (peer.uid == uid || peer.uid == 0);
 }
+
+/* In the directory of our own, where a child of ours has its name, too. */
+void
+ctl_remove_stale(const struct ctl *ctl, pid_t pid)
+{
+	char path[sizeof(ctl->path)];
+	size_t dir = (size_t)(strrchr(ctl->path, '/') - ctl->path);
+
+	strf(path, sizeof(path), "%.*s/%d.sock", (int)dir, ctl->path, (int)pid);
+	if (access(path, F_OK) == 0 && !is_alive(path))
+		(void)unlink(path);
+}

@@ -56,6 +56,40 @@ ctx_error(int error, const char *fmt, ...)
 
 /* ---- the mailbox --------------------------------------------------------- */
 
+void
+mailbox_take(struct uswap *u)
+{
+	mtx_lock(&u->call_lock);
+	while (u->call_taken)
+		cv_wait(&u->call_cv, &u->call_lock);
+	u->call_taken = true;
+	mtx_unlock(&u->call_lock);
+}
+
+/* c may be managed memory: it is touched while no lock is held. */
+void
+mailbox_use(struct uswap *u, struct call *c)
+{
+	u->call = *c;
+	mtx_lock(&u->call_lock);
+	u->call_done = false;
+	u->call_posted = true;
+	cv_broadcast(&u->call_cv);
+	while (!u->call_done)
+		cv_wait(&u->call_cv, &u->call_lock);
+	mtx_unlock(&u->call_lock);
+	*c = u->call;
+}
+
+void
+mailbox_leave(struct uswap *u)
+{
+	mtx_lock(&u->call_lock);
+	u->call_taken = false;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+}
+
 /*
  * All signals stay blocked while a caller has the mailbox: a handler of the
  * program's might allocate, and come here again.
@@ -66,32 +100,13 @@ ctx_call(struct uswap *u, struct call *c)
 	sigset_t all, old;
 
 	if (atomic_load(&u->dead))
-		return c->ret = ctx_error(-ESRCH,
-			   "this is a forked child: its parent's pager is not "
-			   "here");
+		return c->ret = ctx_error(
+			   -ESRCH, "this is a forked child without a pager");
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	mtx_lock(&u->call_lock);
-	while (u->call_taken)
-		cv_wait(&u->call_cv, &u->call_lock);
-	u->call_taken = true;
-	mtx_unlock(&u->call_lock);
-
-	/* Ours now.  c may be managed memory: no lock is held. */
-	u->call = *c;
-	mtx_lock(&u->call_lock);
-	u->call_done = false;
-	u->call_posted = true;
-	cv_broadcast(&u->call_cv);
-	while (!u->call_done)
-		cv_wait(&u->call_cv, &u->call_lock);
-	mtx_unlock(&u->call_lock);
-	*c = u->call;
-
-	mtx_lock(&u->call_lock);
-	u->call_taken = false;
-	cv_broadcast(&u->call_cv);
-	mtx_unlock(&u->call_lock);
+	mailbox_take(u);
+	mailbox_use(u, c);
+	mailbox_leave(u);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (c->ret < 0)
 		ctx_error(0, "%s", c->text);
@@ -119,12 +134,14 @@ clerk_serve(struct uswap *u)
 
 /* ---- events between the threads; the pager's lock is held ---------------- */
 
+/* Threads that are not there so far will look by themselves. */
 static void
 on_need_pageout(void *arg)
 {
 	struct uswap *u = arg;
 
-	blkq_kick(u->pageout.q);
+	if (u->pageout.q != NULL)
+		blkq_kick(u->pageout.q);
 }
 
 static void
@@ -138,8 +155,8 @@ on_have_memory(void *arg)
 }
 
 /*
- * Before the first page leaves: from here on a forked child gets none of the
- * managed memory, which it could not have whole.
+ * Before the first page leaves: from here on a child that nobody prepared for gets
+ * none of the managed memory, which it could not have whole.
  */
 static void
 on_first_out(void *arg)
@@ -147,14 +164,14 @@ on_first_out(void *arg)
 	struct uswap *u = arg;
 	struct pager *pg = &u->pager;
 
-	mtx_lock(&u->fork_lock);
+	if (u->parent != 0)
+		fork_own_space(u);
 	mtx_lock(&pg->lock);
-	for (uint32_t i = 0; i < pg->map.n; i++)
+	for (uint32_t i = 0; i < pg->map.n && !u->left; i++)
 		syscall(SYS_madvise, pg->map.e[i].start,
 		    pg->map.e[i].end - pg->map.e[i].start, MADV_DONTFORK);
 	u->left = true;
 	mtx_unlock(&pg->lock);
-	mtx_unlock(&u->fork_lock);
 }
 
 /* ---- threads ------------------------------------------------------------- */
@@ -234,6 +251,8 @@ ctx_handler_main(void *arg)
 		error = handler_init(h, &u->pager, q);
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
+		if (atomic_load(&u->still) == STILL_ALL)
+			still_handler(u, h, t->index);
 		if (handler_step(h))
 			continue;
 		blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
@@ -316,6 +335,12 @@ ctx_pageout_main(void *arg)
 	po->when_full = (enum when_full)u->opt.when_full;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
+		if (atomic_load(&u->still) != STILL_NONE) {
+			pageout_drain(po);
+			still_park(u, STILL_PAGEOUT);
+		}
+		if (po->working)
+			kin_reap(u);
 		do_job(u);
 		/* Short of pages without progress: something is pinned, or
 		 * swap space is full.  Neither announces its end. */
@@ -410,6 +435,24 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 	return error;
 }
 
+static void
+hear_events(struct uswap *u)
+{
+	u->pager.event_arg = u;
+	u->pager.need_pageout = on_need_pageout;
+	u->pager.have_memory = on_have_memory;
+}
+
+/* In a forked child the rooms are there, with what was in them. */
+static int
+build_again(struct uswap *u, char *err, size_t errlen)
+{
+	int error = fork_rebuild(u, err, errlen);
+
+	hear_events(u);
+	return error != 0 ? error : build_threads(u, err, errlen);
+}
+
 static int
 build(struct uswap *u, char *err, size_t errlen)
 {
@@ -430,16 +473,10 @@ build(struct uswap *u, char *err, size_t errlen)
 		    "no address space for the pager's tables; raise ulimit -v");
 		goto err1;
 	}
-	u->pager.event_arg = u;
+	hear_events(u);
 	error = build_threads(u, err, errlen);
-	if (error != 0)
-		goto err0;
-	/* Nothing is managed before this: no event could have been missed. */
-	u->pager.need_pageout = on_need_pageout;
-	u->pager.have_memory = on_have_memory;
-	return 0;
-
-err0:
+	if (error == 0)
+		return 0;
 	pager_destroy(&u->pager);
 err1:
 	pmap_close(u->pmap);
@@ -458,9 +495,11 @@ clerk_main(void *arg)
 	pthread_setname_np(pthread_self(), "uswap-clerk");
 	leave_file_table(u);
 	u->maps_fd = vma_open();
-	error = names_init(&u->names);
+	error = u->parent != 0 ? 0 : names_init(&u->names);
 	if (error != 0)
 		strf(err, sizeof(err), "no address space for names");
+	else if (u->parent != 0)
+		error = build_again(u, err, sizeof(err));
 	else
 		error = build(u, err, sizeof(err));
 	if (error == 0)
@@ -475,6 +514,7 @@ clerk_main(void *arg)
 		clerk_serve(u);
 		ctx_end_swapoff(u);
 		end_threads(u);
+		kin_forget(u);
 		pager_destroy(&u->pager);
 		pmap_close(u->pmap);
 	}
@@ -491,10 +531,10 @@ ctx_start(struct uswap *u, char *err, size_t errlen)
 
 	mtx_init(&u->call_lock, RANK_CALL);
 	mtx_init(&u->job_lock, RANK_CALL);
-	mtx_init(&u->fork_lock, RANK_FORK);
 	cv_init(&u->call_cv);
 	cv_init(&u->job_cv);
 	u->call_taken = true; /* the clerk's answer comes before all calls */
+	u->call_posted = u->call_done = false;
 	error = ctx_thread_create(&u->clerk_thread, u, 0, clerk_main);
 	if (error != 0) {
 		strf(err, errlen, "no thread for the pager: %s; %s",

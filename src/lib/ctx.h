@@ -26,6 +26,7 @@
 
 #include "daemon/handler.h"
 #include "daemon/pageout.h"
+#include "lib/kin.h"
 #include "lib/names.h"
 #include "pager/pager.h"
 #include "pager/pager_off.h"
@@ -69,6 +70,7 @@ struct off {
 	char name[1024]; /* the clerk's, and constant while it goes on ... */
 	bool force;
 	bool going; /* the clerk's: from its begin until it was collected */
+	int running; /* call_lock: 1 while some thread takes it away */
 	bool begun, over; /* call_lock; as far as the thread has come ... */
 	int ret; /* ... and with what result; call_lock */
 	uint64_t lost; /* set before over: pages that could not be read */
@@ -81,13 +83,24 @@ struct ctx_job {
 	struct object *dst; /* ctx_clone */
 };
 
+/* How far the pager stands still while the program forks: see still.c. */
+enum still {
+	STILL_NONE,
+	STILL_PAGEOUT, /* page-out and swapoff have stopped */
+	STILL_ALL, /* the handlers, too */
+};
+
 struct uswap {
 	struct uswap_options opt; /* constant, like what follows */
-	uint64_t ram_pages;
 	unsigned nhandlers;
 	bool private_files;
 	int maps_fd; /* the clerk's: see vma.h */
 	struct names names; /* the clerk's */
+	uint64_t
+	    first_ram_pages; /* constant: the budget, before all forks ... */
+	uint64_t ram_pages; /* ... and now; pager's lock */
+	/* Page-out's, or set before it is there: where swap files are. */
+	char swap_dir[1024];
 	struct pmap *pmap;
 	struct pager pager; /* its own lock */
 	struct handler handler[HANDLERS_MAX]; /* each its thread's */
@@ -116,13 +129,23 @@ struct uswap {
 	struct off off;
 
 	_Atomic bool stop;
-	_Atomic bool dead; /* this is a forked child */
+	_Atomic bool dead; /* this is a forked child that could have no pager */
 
 	struct mtx fork_lock; /* held from uswap_fork_begin to _end */
-	bool left; /* fork_lock: some page has left memory */
+	bool left; /* pager's lock: some page has left memory */
+	pid_t parent; /* the pager's this is a copy of; 0: none */
+	struct kin kin;
+	_Atomic enum still
+	    still; /* the clerk's to change, with call_lock held */
+	int parked; /* call_lock: threads that have stopped */
+	pid_t fork_tid; /* constant while still */
+	sigset_t fork_signals; /* fork_lock: what it had blocked before */
 };
 
-/* Starts everything; err holds a sentence on failure.  0 or -errno. */
+/*
+ * Starts everything, or, in a forked child, starts it again; err holds a sentence
+ * on failure.  0 or -errno.
+ */
 int ctx_start(struct uswap *, char *err, size_t errlen);
 /* What would help against an error of a thread, or of its queue. */
 const char *ctx_start_hint(int error);
@@ -151,6 +174,40 @@ int ctx_clone(struct uswap *, const struct ctx_job *);
  * uswap_error().
  */
 int ctx_call(struct uswap *, struct call *c);
+/*
+ * The same in three steps, for several calls without others in between.  All
+ * signals are blocked, and uswap_error() is the caller's business.
+ */
+void mailbox_take(struct uswap *);
+void mailbox_use(struct uswap *, struct call *);
+void mailbox_leave(struct uswap *);
+
+/* ---- still.c ------------------------------------------------------------- */
+
+/* In the threads' loops: stops here while the pager stands as still as that. */
+void still_park(struct uswap *, enum still);
+void still_handler(struct uswap *, struct handler *, unsigned index);
+/*
+ * On the clerk.  From begin on nothing is in flight and nothing changes, but that
+ * the faults of the thread tid are answered; then those of others, too; then all
+ * is as before.
+ */
+void still_begin(struct uswap *, pid_t tid);
+void still_faults_go_on(struct uswap *);
+void still_end(struct uswap *);
+
+/* ---- fork.c -------------------------------------------------------------- */
+
+/* On the clerk of a forked child, before its threads. */
+int fork_rebuild(struct uswap *, char *err, size_t errlen);
+/* On its page-out thread, before the first page leaves. */
+void fork_own_space(struct uswap *);
+
+/* ---- remap.c ------------------------------------------------------------- */
+
+/* Protects what reads as zeros of [first, end) again.  Lock held. */
+void regions_protect_zeros(
+    struct pager *, const struct object *, pindex_t first, pindex_t end);
 
 /* Says why in the calling thread's uswap_error(), and returns error. */
 int ctx_error(int error, const char *fmt, ...)
@@ -172,6 +229,8 @@ call_fn do_clone, do_region_stats;
 call_fn do_map_named, do_unmap_named;
 call_fn do_dontneed, do_wire, do_unwire, do_reserve, do_pageout, do_residency;
 call_fn do_swapon, do_stats;
+/* do_swapon, with the size of a file of no given size following from ram_pages. */
+int space_swapon(struct uswap *, struct call *, uint64_t ram_pages);
 /* A device opened by a thread of the pager's: addr and, its priority, arg[0]. */
 call_fn do_swapon_opened;
 

@@ -44,8 +44,31 @@ report(struct uswap *u, bool *what, int error)
 	mtx_unlock(&u->call_lock);
 }
 
+/* Not while the program forks: see still.c. */
 static void
-take_away(struct uswap *u)
+note_running(struct uswap *u, int running)
+{
+	mtx_lock(&u->call_lock);
+	while (running && atomic_load(&u->still) != STILL_NONE)
+		cv_wait(&u->call_cv, &u->call_lock);
+	u->off.running = running;
+	cv_broadcast(&u->call_cv);
+	mtx_unlock(&u->call_lock);
+}
+
+static void
+pause_for_fork(struct uswap *u, struct swapoff *so)
+{
+	so->pause = true;
+	while (blkq_inflight(so->q) > 0)
+		if (!swapoff_step(so))
+			blkq_wait(so->q, 5);
+	still_park(u, STILL_PAGEOUT);
+	so->pause = false;
+}
+
+static void
+take_away_running(struct uswap *u)
 {
 	struct swapoff *so = &u->off.swapoff;
 	struct blkq *q;
@@ -63,12 +86,23 @@ take_away(struct uswap *u)
 	if (error != 0)
 		return;
 	/* What is left may belong to transfers of others, which end soon. */
-	while (!swapoff_over(so, &ret))
+	while (!swapoff_over(so, &ret)) {
+		if (atomic_load(&u->still) != STILL_NONE)
+			pause_for_fork(u, so);
 		if (!swapoff_step(so))
 			blkq_wait(q, 5);
+	}
 	u->off.lost = so->lost;
 	swapoff_destroy(so);
 	report(u, &u->off.over, ret);
+}
+
+static void
+take_away(struct uswap *u)
+{
+	note_running(u, 1);
+	take_away_running(u);
+	note_running(u, 0);
 }
 
 static void *
@@ -100,7 +134,10 @@ explain(char *text, size_t len, const char *name, int error)
 		strf(text, len, "%s: no swap device has that name", name);
 		break;
 	case -EBUSY:
-		strf(text, len, "%s is being taken away already", name);
+		strf(text, len,
+		    "%s is being taken away already, or is the parent "
+		    "process's",
+		    name);
 		break;
 	case -ENOMEM:
 		strf(text, len,
@@ -233,7 +270,9 @@ describe(const struct swdev_info *info, struct uswap_device *d)
 	blkdev_stats(info->dev, &st);
 	strf(d->name, sizeof(d->name), "%s", info->name);
 	d->prio = info->prio;
-	d->flags = (info->closing ? USWAP_DEVICE_CLOSING : 0u) |
+	d->flags = (info->inherited    ? USWAP_DEVICE_INHERITED
+		       : info->closing ? USWAP_DEVICE_CLOSING
+				       : 0u) |
 		   (info->away ? USWAP_DEVICE_AWAY : 0u) |
 		   (blkdev_encrypted(info->dev) ? USWAP_DEVICE_CRYPT : 0u);
 	d->blocks = info->blocks;

@@ -76,13 +76,14 @@ grow_in_place(struct uswap *u, struct call *c, size_t nlen)
  * shared pages of zeros are protected again, before anybody knows where they
  * are.
  */
-static void
-protect_zeros(struct pager *pg, const struct object *o)
+void
+regions_protect_zeros(
+    struct pager *pg, const struct object *o, pindex_t first, pindex_t end)
 {
 	pindex_t i, n;
 
-	for (i = 0; object_next(&pg->objects, o, i, o->npages, &i); i += n) {
-		for (n = 0; i + n < o->npages; n++)
+	for (i = first; object_next(&pg->objects, o, i, end, &i); i += n) {
+		for (n = 0; i + n < end; n++)
 			if (object_slot(&pg->objects, o, i + n) != SLOT_ZERO)
 				break;
 		if (n > 0)
@@ -183,7 +184,7 @@ move(struct uswap *u, struct call *c, size_t nlen, int flags, uintptr_t to)
 	if (u->left)
 		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);
 	take_over(pg, new, c->addr, end);
-	protect_zeros(pg, new);
+	regions_protect_zeros(pg, new, 0, new->npages);
 	if (!(flags & MREMAP_DONTUNMAP))
 		pager_replaced(pg, c->addr, end);
 	error = map_insert(&pg->map, new->base, new->base + nlen, new);

@@ -55,19 +55,28 @@ use_device(struct uswap *u, struct blkdev *dev, int prio, struct call *c)
 	return error;
 }
 
+/* ram_pages: for the size of a file of no given size. */
 int
-do_swapon(struct uswap *u, struct call *c)
+space_swapon(struct uswap *u, struct call *c, uint64_t ram_pages)
 {
 	struct blkdev *dev;
 	char err[512];
 	int prio, error;
 
-	error = config_open_spec(
-	    c->text, u->ram_pages, &dev, &prio, err, sizeof(err));
+	error =
+	    config_open_spec(c->text, ram_pages, &dev, &prio, err, sizeof(err));
+	if (error == 0 && u->swap_dir[0] == '\0')
+		config_swap_dir(c->text, u->swap_dir, sizeof(u->swap_dir));
 	if (error == 0)
 		return use_device(u, dev, prio, c);
 	strf(c->text, sizeof(c->text), "%s", err);
 	return error;
+}
+
+int
+do_swapon(struct uswap *u, struct call *c)
+{
+	return space_swapon(u, c, u->ram_pages);
 }
 
 int
@@ -285,6 +294,7 @@ do_stats(struct uswap *u, struct call *c)
 	const struct pager_counters *k = &pg->ctr;
 	uint64_t buffers = pg->frames.n_in;
 
+	kin_reap(u);
 	mtx_lock(&pg->lock);
 	c->stats = (struct uswap_stats){
 	    .ram_budget = ptoa(u->ram_pages),
@@ -326,6 +336,8 @@ do_stats(struct uswap *u, struct call *c)
 	    .v_intrans = k->v_intrans,
 	    .pages_moved = k->pages_moved,
 	    .transfers_slow = swspace_slow(&pg->space),
+	    .children = u->kin.n,
+	    .swap_held = ptoa(pg->lent),
 	};
 	mtx_unlock(&pg->lock);
 	return 0;

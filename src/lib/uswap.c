@@ -64,9 +64,11 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	if (u == NULL)
 		return ctx_error(-ENOMEM, "no memory for a pager");
 	u->opt = o;
+	mtx_init(&u->fork_lock, RANK_FORK);
 	u->ram_pages = atop(o.ram != 0 ? o.ram : config_default_ram());
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
+	u->first_ram_pages = u->ram_pages;
 	u->nhandlers = o.handlers != 0 ? o.handlers : config_default_handlers();
 	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
 	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
@@ -469,31 +471,4 @@ uswap_report(uswap_t *u, int json, char *buf, size_t size)
 	if (error != 0)
 		return error;
 	return json ? report_json(&st, buf, size) : report_text(&st, buf, size);
-}
-
-/* ---- fork ---------------------------------------------------------------- */
-
-USWAP_API int
-uswap_fork_begin(uswap_t *u)
-{
-	if (atomic_load(&u->dead))
-		return 0;
-	mtx_lock(&u->fork_lock);
-	if (u->left) {
-		mtx_unlock(&u->fork_lock);
-		return ctx_error(-ENOMEM,
-		    "fork is not possible once pages are in swap space: the "
-		    "child could not have them; vfork and posix_spawn work");
-	}
-	return 0;
-}
-
-USWAP_API void
-uswap_fork_end(uswap_t *u, int in_child)
-{
-	if (atomic_load(&u->dead))
-		return;
-	if (in_child)
-		atomic_store(&u->dead, true);
-	mtx_unlock(&u->fork_lock);
 }

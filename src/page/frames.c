@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -8,28 +9,47 @@
 #include "page/frames.h"
 #include "page/page.h"
 
+/*
+ * One touch for each page, now.  Without permission to lock it the kernel might
+ * swap it if it has swap; slow, but not wrong.  Not the C library's calls: those
+ * may be the preloaded ones, which ask us.  A forked child does without: a buffer
+ * that is shared would be copied when a device is to fill it.
+ */
+static int
+make_in(struct frames *f)
+{
+	f->in_base = mem_map(ptoa(f->n_in));
+	f->in = blist_create(f->n_in);
+	if (f->in_base == NULL || f->in == NULL)
+		return -ENOMEM;
+	memset(f->in_base, 0, ptoa(f->n_in));
+	(void)syscall(SYS_mlock, f->in_base, ptoa(f->n_in));
+	(void)syscall(SYS_madvise, f->in_base, ptoa(f->n_in), MADV_DONTFORK);
+	blist_free(f->in, 0, f->n_in);
+	return 0;
+}
+
 int
 frames_init(struct frames *f, char *out_base, uint32_t n_out, uint32_t n_in)
 {
 	*f =
 	    (struct frames){.out_base = out_base, .n_out = n_out, .n_in = n_in};
-	f->in_base = mem_map(ptoa(n_in));
 	f->out = blist_create(n_out);
-	f->in = blist_create(n_in);
-	if (f->in_base == NULL || f->out == NULL || f->in == NULL) {
+	if (f->out == NULL || make_in(f) != 0) {
 		frames_destroy(f);
 		return -ENOMEM;
 	}
-	/*
-	 * One touch for each page, now.  Without permission to lock it the
-	 * kernel might swap it if it has swap; slow, but not wrong.  Not the C
-	 * library's mlock: that may be the preloaded one, which asks us.
-	 */
-	memset(f->in_base, 0, ptoa(n_in));
-	(void)syscall(SYS_mlock, f->in_base, ptoa(n_in));
 	blist_free(f->out, 0, n_out);
-	blist_free(f->in, 0, n_in);
 	return 0;
+}
+
+int
+frames_forked(struct frames *f, uint32_t n_in)
+{
+	KASSERT(blist_avail(f->in) == f->n_in, "buffers are in use");
+	blist_destroy(f->in);
+	f->n_in = n_in;
+	return make_in(f);
 }
 
 void

@@ -31,6 +31,11 @@ struct frames {
 /* 0 or -ENOMEM.  The in frames are touched, and locked if permitted. */
 int frames_init(struct frames *, char *out_base, uint32_t n_out, uint32_t n_in);
 void frames_destroy(struct frames *);
+/*
+ * In a forked child, which has not got the in frames, that are free: n_in of its
+ * own.  0 or -ENOMEM.
+ */
+int frames_forked(struct frames *, uint32_t n_in);
 
 /*
  * A run of at least 1 and at most *n frames; sets *n.  FRAME_NONE when there

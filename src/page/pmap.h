@@ -58,13 +58,14 @@ struct pmap_ops {
 	void (*close)(struct pmap *);
 };
 
-/* Implementations embed this as their first member; constant after open. */
+/* Implementations embed this as their first member; constant but quiet. */
 struct pmap {
 	const struct pmap_ops *ops;
 	int fd; /* readable when a fault is waiting; -1 if none */
 	char *frames; /* frame memory for remove, n_frames pages */
 	uint32_t n_frames;
 	const char *how; /* "move" or "copy": what is in force, for reports */
+	bool quiet; /* see pmap_set_quiet */
 };
 
 /* What to do without although it is there: the ways of older kernels. */
@@ -82,6 +83,12 @@ enum {
  */
 int pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
     char *err, size_t errlen);
+/*
+ * In a forked child, whose copy of the pmap is its parent's: opens descriptors of
+ * its own, and manages the frames, which hold what they held there.  What the
+ * program has is to be managed anew.
+ */
+int pmap_reopen_uffd(struct pmap *, char *err, size_t errlen);
 /* Whether that would work here, opening nothing that stays open. */
 int pmap_probe_uffd(char *err, size_t errlen);
 
@@ -137,6 +144,16 @@ static inline int
 pmap_wake(struct pmap *pm, uintptr_t va, uint32_t n)
 {
 	return pm->ops->wake(pm, va, n);
+}
+
+/*
+ * From now on nothing of the above wakes anybody, until this is taken back: who
+ * asked for a page goes on only when all is done that follows from it.
+ */
+static inline void
+pmap_set_quiet(struct pmap *pm, bool quiet)
+{
+	pm->quiet = quiet;
 }
 
 /*

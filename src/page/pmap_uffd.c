@@ -50,6 +50,9 @@ struct pm_scan_arg {
 #define PAGEMAP_SCAN _IOWR('f', 16, struct pm_scan_arg)
 #endif
 
+/* The pagemap_fd of a pmap that does without. */
+#define UNWANTED (-2)
+
 static const struct pmap_ops uffd_ops;
 
 struct uffdpmap *
@@ -92,7 +95,8 @@ static int
 uffd_poison(struct pmap *pm, uintptr_t va)
 {
 	struct uffdpmap *u = uffdpmap(pm);
-	struct uffdio_poison p = {.range = {va, PAGE_SIZE}};
+	struct uffdio_poison p = {.range = {va, PAGE_SIZE},
+	    .mode = pm->quiet ? UFFDIO_POISON_MODE_DONTWAKE : 0};
 	unsigned again = 0;
 	int error;
 	long r;
@@ -212,7 +216,7 @@ uffd_close(struct pmap *pm)
 		close(u->poison_fd);
 	if (u->pidfd >= 0)
 		close(u->pidfd);
-	/* A forked child was given no frames: what is there now is its own. */
+	/* A forked child may have been given none: what is there is its own. */
 	if (pm->frames != NULL && getpid() == u->pid)
 		mem_unmap(pm->frames, ptoa(pm->n_frames));
 	if (u->zeros != NULL)
@@ -224,8 +228,7 @@ uffd_close(struct pmap *pm)
 
 /*
  * Frames look to the kernel exactly like managed memory, for MOVE wants both
- * sides alike.  A child of fork does without them: shared frames would make
- * every page in them unmovable.
+ * sides alike.  A child of fork has them only if it gets a pager: see lib/fork.c.
  */
 static int
 open_frames(struct uffdpmap *u, uint32_t n)
@@ -287,20 +290,47 @@ open_zeros(struct uffdpmap *u)
 	return 0;
 }
 
+/* The descriptors but the userfaultfd itself, as far as they are wanted. */
+static int
+open_others(struct uffdpmap *u)
+{
+	if (u->pagemap_fd != UNWANTED)
+		u->pagemap_fd =
+		    open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	u->mem_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	if (u->poison)
+		return 0;
+	u->poison_fd =
+	    (int)syscall(SYS_memfd_create, "uswap-poison", MFD_CLOEXEC);
+	return u->poison_fd < 0 ? -errno : 0;
+}
+
+static int
+no_memory(const struct uffdpmap *u, int error, char *err, size_t errlen)
+{
+	strf(err, errlen, "no memory for %u frames: errno %d", u->pm.n_frames,
+	    -error);
+	return error;
+}
+
 int
 pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
     char *err, size_t errlen)
 {
 	struct uffdpmap *u = mem_map(sizeof(*u));
 	uint64_t features;
-	int error = -ENOMEM;
+	int error;
 
 	KASSERT(n_frames > 0, "no frames");
-	if (u == NULL)
-		goto nomem;
+	if (u == NULL) {
+		strf(err, errlen, "no memory");
+		return -ENOMEM;
+	}
 	u->pm.ops = &uffd_ops;
 	u->pid = getpid();
 	u->pagemap_fd = u->mem_fd = u->poison_fd = u->pidfd = -1;
+	if (without & PMAP_NO_PAGEMAP)
+		u->pagemap_fd = UNWANTED;
 	u->pm.fd = uffd_open(&features, err, errlen);
 	if (u->pm.fd < 0) {
 		error = u->pm.fd;
@@ -314,33 +344,46 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	u->vm_read =
 	    u->move && (without & PMAP_NO_VM_READ) == 0 && can_vm_read(u);
 	u->pm.how = u->move ? "move" : "copy";
-	if ((without & PMAP_NO_PAGEMAP) == 0)
-		u->pagemap_fd =
-		    open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (!u->poison) {
-		u->poison_fd =
-		    (int)syscall(SYS_memfd_create, "uswap-poison", MFD_CLOEXEC);
-		if (u->poison_fd < 0) {
-			error = -errno;
-			goto fail;
-		}
-	}
-	u->mem_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
-	error = open_zeros(u);
+	error = open_others(u);
+	if (error == 0)
+		error = open_zeros(u);
 	if (error == 0)
 		error = open_frames(u, n_frames);
-	if (error == 0) {
-		if ((without & PMAP_NO_VECTOR) == 0)
-			open_pidfd(u);
-		*ret = &u->pm;
-		return 0;
+	if (error != 0) {
+		(void)no_memory(u, error, err, errlen);
+		uffd_close(&u->pm);
+		return error;
 	}
-fail:
-	uffd_close(&u->pm);
-nomem:
-	strf(
-	    err, errlen, "no memory for %u frames: errno %d", n_frames, -error);
-	return error;
+	if ((without & PMAP_NO_VECTOR) == 0)
+		open_pidfd(u);
+	*ret = &u->pm;
+	return 0;
+}
+
+/* The numbers in u are those of the parent's file table. */
+int
+pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	bool vector = u->pidfd >= 0;
+	uint64_t features;
+	int error;
+
+	u->pid = getpid();
+	u->mem_fd = u->poison_fd = u->pidfd = -1;
+	u->pm.quiet = false;
+	u->pm.fd = uffd_open(&features, err, errlen);
+	if (u->pm.fd < 0)
+		return u->pm.fd;
+	error = open_others(u);
+	if (error == 0)
+		error =
+		    uffd_manage(pm, (uintptr_t)u->pm.frames, u->pm.n_frames);
+	if (error != 0)
+		return no_memory(u, error, err, errlen);
+	if (vector)
+		u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+	return 0;
 }
 
 static const struct pmap_ops uffd_ops = {

@@ -21,6 +21,7 @@
 #define _UFFDIO_POISON      (0x08)
 struct uffdio_poison {
 	struct uffdio_range range;
+#define UFFDIO_POISON_MODE_DONTWAKE ((__u64)1 << 0)
 	__u64 mode;
 	__s64 updated; /* bytes, or -errno */
 };

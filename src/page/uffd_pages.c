@@ -42,7 +42,8 @@ uffd_copy_mode(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n,
 static int
 try_copy(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 {
-	return uffd_copy_mode(u, va, src, n, 0);
+	return uffd_copy_mode(
+	    u, va, src, n, u->pm.quiet ? UFFDIO_COPY_MODE_DONTWAKE : 0);
 }
 
 static int
@@ -70,7 +71,8 @@ int
 uffd_try_unprotect(
     struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 {
-	struct uffdio_writeprotect w = {.range = {va, ptoa(n)}, .mode = 0};
+	struct uffdio_writeprotect w = {.range = {va, ptoa(n)},
+	    .mode = u->pm.quiet ? UFFDIO_WRITEPROTECT_MODE_DONTWAKE : 0};
 
 	(void)src;
 	return ioctl(u->pm.fd, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
@@ -81,6 +83,8 @@ uffd_wake(struct pmap *pm, uintptr_t va, uint32_t n)
 {
 	struct uffdio_range r = {va, ptoa(n)};
 
+	if (pm->quiet)
+		return 0;
 	return ioctl(pm->fd, UFFDIO_WAKE, &r) == 0 ? 0 : uffd_gone(-errno);
 }
 

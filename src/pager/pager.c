@@ -59,6 +59,52 @@ pager_free(const struct pager *pg)
 	return (int64_t)pg->budget - pg->resident - pg->loose;
 }
 
+/* ---- fork ---------------------------------------------------------------- */
+
+void
+pager_set_budget(struct pager *pg, const struct pager_params *p)
+{
+	mtx_assert(&pg->lock);
+	KASSERT(p->free_high < p->budget, "absurd budget");
+	pg->budget = p->budget;
+	pg->free_low = p->free_low;
+	pg->free_high = p->free_high;
+	pg->inactive_goal = p->inactive_goal;
+	if (pg->need_pageout != NULL)
+		pg->need_pageout(pg->event_arg);
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
+void
+pager_tidy(struct pager *pg)
+{
+	struct page *p;
+
+	mtx_assert(&pg->lock);
+	while ((p = pageq_first(&pg->pages, PQ_AHEAD)) != NULL)
+		pager_ahead_gone(pg, p);
+	pager_sweep(pg);
+	KASSERT(pg->loose == 0, "%u frames are loose", pg->loose);
+}
+
+int
+pager_forked(struct pager *pg, const struct pager_params *p)
+{
+	mtx_init(&pg->lock, RANK_VM);
+	cv_init(&pg->unbusied);
+	pg->sleepers = 0;
+	pg->need_pageout = pg->have_memory = NULL;
+	pg->still = pg->grow = false;
+	pg->moving = pg->careful = 0;
+	pg->ctr = (struct pager_counters){.ram_peak = pg->resident};
+	pg->budget = p->budget;
+	pg->free_low = p->free_low;
+	pg->free_high = p->free_high;
+	pg->inactive_goal = p->inactive_goal;
+	return frames_forked(&pg->frames, p->buffers);
+}
+
 /* ---- pages --------------------------------------------------------------- */
 
 static void
@@ -75,7 +121,7 @@ note_peak(struct pager *pg)
 struct page *
 pager_page_new(struct pager *pg, struct object *o, pindex_t i)
 {
-	if (pager_free(pg) <= 0 && !pg->grow)
+	if (pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return NULL;
 	return pager_page_adopt(pg, o, i);
 }
@@ -128,7 +174,7 @@ bool
 pager_copies_begin(struct pager *pg, uint32_t n)
 {
 	/* None, as of what was read ahead, need nothing: not even balance. */
-	if (n > 0 && pager_free(pg) < (int64_t)n && !pg->grow)
+	if (n > 0 && pager_free(pg) < (int64_t)n && !pg->grow && !pg->still)
 		return false;
 	pg->loose += n;
 	note_peak(pg);
@@ -340,7 +386,7 @@ pager_thaw(struct pager *pg, struct object *o)
 
 /*
  * With all objects checked: descriptors in use = resident pages of objects,
- * and blocks owned = blocks assigned, when no page-out is in flight.
+ * and blocks owned = blocks assigned or held for children, when no page-out is in flight.
  */
 void
 pager_check(struct pager *pg)
@@ -366,7 +412,9 @@ pager_check(struct pager *pg)
 	    "objects hold %ju pages, the pager counts %u", resident,
 	    pg->resident);
 	if (pip == 0)
-		KASSERT(blocks + pg->moving == swspace_owned(&pg->space),
-		    "blocks leaked: %ju assigned, %u moving, %ju owned", blocks,
-		    pg->moving, swspace_owned(&pg->space));
+		KASSERT(
+		    blocks + pg->moving + pg->lent == swspace_owned(&pg->space),
+		    "blocks leaked: %ju assigned, %u moving, %ju lent, %ju "
+		    "owned",
+		    blocks, pg->moving, pg->lent, swspace_owned(&pg->space));
 }

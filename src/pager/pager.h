@@ -76,7 +76,7 @@ struct pager {
 	struct map map; /* (L) */
 	struct pages pages; /* (L) */
 	struct frames frames; /* (L) */
-	uint32_t budget; /* (C) pages, buffers deducted */
+	uint32_t budget; /* (L) pages, buffers deducted */
 	uint32_t resident; /* (L) descriptors in use */
 	uint32_t loose; /* (L) loose frames */
 	uint32_t wired; /* (L) pages with a wire count */
@@ -90,7 +90,9 @@ struct pager {
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
 	uint32_t moving; /* (L) new blocks of moves in flight: pager_off.h */
+	uint64_t lent; /* (L) blocks that are held for forked children */
 	bool grow; /* (L) swap space is full: exceed the budget */
+	bool still; /* (L) see pager_still */
 	bool said_tables; /* (L) that objects have no room for more leaves */
 	struct pager_counters ctr; /* (L) */
 
@@ -204,6 +206,34 @@ void pager_thaw(struct pager *, struct object *);
 
 /* Verifies every module's invariants, and that they agree. */
 void pager_check(struct pager *);
+
+/*
+ * While the program forks nothing is read ahead, windows are one page, and page-out
+ * being stopped, pages that are needed at once are given beyond the budget.
+ */
+static inline void
+pager_still(struct pager *pg, bool still)
+{
+	pg->still = still;
+}
+/* How many pages are worth bringing for a stream, if they can be had. */
+static inline uint32_t
+pager_run(const struct pager *pg, const struct stream *s)
+{
+	return pg->still ? 1 : stream_run(s);
+}
+/* Another budget from now on, with its marks: p as policy_divide leaves it. */
+void pager_set_budget(struct pager *, const struct pager_params *p);
+/*
+ * Before a fork, with nothing in flight: no frame is loose, no buffer in use, so
+ * that a copy of all this is whole.  The lock is released meanwhile.
+ */
+void pager_tidy(struct pager *);
+/*
+ * In the forked child, its only thread so far, without the lock, which is made
+ * anew: nothing has been counted.  0 or -ENOMEM.
+ */
+int pager_forked(struct pager *, const struct pager_params *p);
 
 /* ---- pager_space.c: objects and their blocks ----------------------------- */
 

@@ -39,10 +39,9 @@ swapoff_init(struct swapoff *so, struct pager *pg, struct blkq *q)
 	return 0;
 }
 
-void
-swapoff_destroy(struct swapoff *so)
+static void
+give_memory_back(struct swapoff *so)
 {
-	KASSERT(so->dev == NULL, "a device is being taken away");
 	for (unsigned i = 0; so->all != NULL && i < SWAPOFF_IO; i++)
 		if (so->all[i].buf != NULL)
 			mem_unmap(so->all[i].buf, ptoa(CLUSTER_MAX));
@@ -52,7 +51,22 @@ swapoff_destroy(struct swapoff *so)
 		mem_unmap(so->owner, SWAPOFF_WINDOW * sizeof(*so->owner));
 	if (so->more != NULL)
 		mem_unmap(so->more, SWAPOFF_MORE * sizeof(*so->more));
+}
+
+void
+swapoff_destroy(struct swapoff *so)
+{
+	KASSERT(so->dev == NULL, "a device is being taken away");
+	give_memory_back(so);
 	blkq_destroy(so->q);
+}
+
+void
+swapoff_forget(struct swapoff *so)
+{
+	give_memory_back(so);
+	blkq_forget(so->q);
+	*so = (struct swapoff){0};
 }
 
 int
@@ -309,7 +323,7 @@ swapoff_step(struct swapoff *so)
 		so->error = -EINTR;
 	mtx_lock(&pg->lock);
 	done = so->error != 0 || swspace_used_on(so->dev) == 0;
-	if (!done && work(so))
+	if (!done && !so->pause && work(so))
 		any = true;
 	mtx_unlock(&pg->lock);
 	blkq_flush(so->q);

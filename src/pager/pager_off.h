@@ -101,6 +101,7 @@ struct swapoff {
 	bool progress; /* this pass did something */
 	int error; /* why it ends before its time */
 	_Atomic bool stop; /* any thread: interrupt it */
+	bool pause; /* what is in flight goes on, and nothing is begun */
 	uint64_t lost; /* pages that could not be read */
 };
 
@@ -108,6 +109,8 @@ struct swapoff {
 int swapoff_init(struct swapoff *, struct pager *, struct blkq *q);
 /* Nothing under way.  The queue is destroyed too. */
 void swapoff_destroy(struct swapoff *);
+/* In the forked child of a process where it pauses: gives the memory back. */
+void swapoff_forget(struct swapoff *);
 
 /*
  * Begins to take a device away.  Lock held.  -EBUSY: it is being taken away

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * preload: the state, its lock, the start of the pager, and fork.
+ * preload: the state, its lock, the start of the pager.
  *
  * The library is linked with -z initfirst, and the constructor has a priority of
  * its own, so that it runs before every other, jemalloc's in this library too:
@@ -9,12 +9,10 @@
  */
 #include "preload/preload.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -31,10 +29,6 @@
 struct preload preload = {.ranges = RANGES_INIT(preload.ranges)};
 
 static _Atomic int lock_word; /* 0 free, 1 held, 2 held and waited for */
-
-static pid_t (*next_fork)(void);
-static struct guard fork_guard; /* the lock, held across fork */
-static int fork_refused; /* likewise: what uswap_fork_begin said */
 
 /* Where messages go, and what file that is: see say_init. */
 static int say_fd = 2;
@@ -304,83 +298,6 @@ preload_grown(void)
 		start();
 }
 
-/* ---- fork ---------------------------------------------------------------- */
-
-/*
- * Handlers run for every fork of the C library's (daemon, forkpty), the hook
- * below only when the program calls fork; only the hook can refuse.
- *
- * fork_prepare is registered before the allocator's handler, so it runs last:
- * a thread inside the allocator may wait for our lock in a hook, or for a page
- * that must wait for uswap_fork_end.  Taking either before the allocator's
- * locks would be a cycle.
- */
-static void
-fork_prepare(void)
-{
-	preload_lock(&fork_guard);
-	fork_refused = 0;
-	if (preload.state == ACTIVE)
-		fork_refused = uswap_fork_begin(preload.u);
-}
-
-static void
-fork_parent(void)
-{
-	if (preload.state == ACTIVE && fork_refused == 0)
-		uswap_fork_end(preload.u, 0);
-	preload_unlock(&fork_guard);
-}
-
-static void
-fork_child(void)
-{
-	preload.home = raw_getpid();
-	preload.top = false;
-	exit_forked();
-	if (preload.state == ACTIVE) {
-		if (fork_refused != 0) {
-			say("a forked child ends at once: its memory is in the "
-			    "parent's swap space; raise --ram");
-			raw_exit(125);
-		}
-		uswap_fork_end(preload.u, 1);
-		preload.state = OFF;
-		ranges_clear(&preload.ranges);
-	}
-	preload_unlock(&fork_guard);
-}
-
-/*
- * Asks whether the fork would be refused, without holding anything across it.
- * Should the first page leave memory between this and fork_prepare, the child
- * ends with a message instead.
- */
-HOOK pid_t
-fork(void)
-{
-	static _Atomic bool said;
-	struct guard g;
-	int error = 0;
-
-	preload_lock(&g);
-	if (preload.state == ACTIVE && raw_getpid() == preload.home) {
-		error = uswap_fork_begin(preload.u);
-		if (error == 0)
-			uswap_fork_end(preload.u, 0);
-	}
-	preload_unlock(&g);
-	if (error == 0)
-		return next_fork();
-	if (!atomic_exchange(&said, true))
-		say("fork refused: pages of %s are in swap space, and a child "
-		    "cannot have them; raise --ram, or let the program fork "
-		    "before it grows",
-		    preload.program);
-	errno = ENOMEM;
-	return -1;
-}
-
 /* ---- the constructor ----------------------------------------------------- */
 
 /*
@@ -416,12 +333,10 @@ preload_init(int argc, char **argv, char **envp)
 	if (environ == NULL)
 		environ = envp;
 	preload.home = raw_getpid();
-	/* Before dlsym: that of an old C library allocates. */
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
-	next_fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
+	fork_init();
 	ram = getenv("USWAP_RAM");
 	preload.ram = ram != NULL ? strtoull(ram, NULL, 10) : 0;
-	if (preload.ram == 0 || next_fork == NULL) {
+	if (preload.ram == 0) {
 		preload.state = OFF; /* preloaded by somebody else */
 		ranges_clear(&preload.ranges);
 		return;

@@ -7,8 +7,8 @@
  *		  maps.  No thread, no descriptor, no pager.
  *	ACTIVE	  The writable part of it passed the budget: a pager was started
  *		  and manages every range of the table, now and from now on.
- *	OFF	  Everything passes through: the child of a fork of an ACTIVE
- *		  process, and a program that locked all its memory.
+ *	OFF	  Everything passes through: a program that locked all its memory.
+ * A forked child goes on as its parent was.
  *
  * Rules of this room
  *	- The hooks run inside the program's allocator, with its locks held:
@@ -92,6 +92,9 @@ bool alloc_is_foreign(void);
 /* Brackets the creation of the pager's threads. */
 void alloc_pager_begin(void);
 void alloc_pager_end(void);
+
+/* fork.c */
+void fork_init(void);
 
 /* exit.c */
 void exit_init(void);

@@ -169,6 +169,25 @@ swdev_retire(struct swdev *d, swblk_t blk)
 	(void)last_owner(d, at);
 }
 
+bool
+swdev_next_owned(const struct swdev *d, uint32_t *at, uint32_t *n)
+{
+	uint32_t from = US_MAX(*at, SWDEV_LABEL), i, end;
+
+	while ((i = blist_used(d->bl, from, n)) != BLIST_NONE) {
+		end = i + *n;
+		while (i < end && d->more[i] == SWDEV_RETIRED)
+			i++;
+		for (*at = i; i < end && d->more[i] != SWDEV_RETIRED;)
+			i++;
+		*n = i - *at;
+		if (*n > 0)
+			return true;
+		from = end;
+	}
+	return false;
+}
+
 static void
 check_owners(const struct swdev *d)
 {
@@ -205,5 +224,6 @@ swdev_check(const struct swdev *d)
 	KASSERT((uint64_t)d->used + d->bad + nfree == d->blocks - SWDEV_LABEL,
 	    "(3) %u used, %u bad, %u free of %u", d->used, d->bad, nfree,
 	    d->blocks);
+	KASSERT(!d->inherited || d->closing, "(5) inherited and in use");
 	check_owners(d);
 }

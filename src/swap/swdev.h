@@ -33,10 +33,12 @@
  *     used + bad + free = blocks - SWDEV_LABEL.
  * (4) Only used blocks have owners; extra is the sum of those beyond the first.
  *     As many blocks are bad as are SWDEV_RETIRED.
+ * (5) An inherited device is closing.
  *
  * A device that is *closing* (FreeBSD's SW_CLOSING) gives nothing out; what is
  * given back to it stays with it, and is there if it is opened again.  So it is
- * with one that is *away*, except that it is tried now and then.
+ * with one that is *away*, except that it is tried now and then.  An *inherited*
+ * one is the parent process's, closing for ever, and only read.
  */
 struct swdev {
 	struct blkdev *dev; /* owned: closed with it */
@@ -44,6 +46,7 @@ struct swdev {
 	int prio; /* changes live, like closing and away */
 	bool closing;
 	bool away; /* as swspace_alloc saw it last */
+	bool inherited;
 	uint32_t first; /* in the block space */
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out and not given back */
@@ -64,6 +67,8 @@ uint32_t swdev_free(struct swdev *, swblk_t, uint32_t n);
 /* One more owner of each.  False, nothing changed: one has SWDEV_SHARERS. */
 bool swdev_share(struct swdev *, swblk_t, uint32_t n);
 bool swdev_is_shared(const struct swdev *, swblk_t);
+/* The next run of blocks that have an owner, from *at on the device on. */
+bool swdev_next_owned(const struct swdev *, uint32_t *at, uint32_t *n);
 /* The block is not given out again when the last owner is gone. */
 void swdev_retire(struct swdev *, swblk_t);
 

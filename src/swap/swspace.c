@@ -494,6 +494,20 @@ slow_on(const struct swdev *d)
 	return st.slow;
 }
 
+/* Full, but nothing is missing so far, and what was said was the parent's. */
+void
+swspace_inherit(struct swspace *s)
+{
+	for (unsigned i = 0; i < s->ndev; i++) {
+		s->dev[i]->closing = true;
+		s->dev[i]->inherited = true;
+	}
+	s->total = s->avail = 0;
+	s->full = true;
+	s->full_said = false;
+	s->almost_full = false;
+}
+
 struct blkdev *
 swspace_off(struct swspace *s, struct swdev *d)
 {
@@ -528,6 +542,7 @@ swspace_info(const struct swspace *s, unsigned i, struct swdev_info *info)
 	    .prio = d->prio,
 	    .closing = d->closing,
 	    .away = blkdev_gone(d->dev),
+	    .inherited = d->inherited,
 	    .blocks = d->blocks,
 	    .used = d->used,
 	    .bad = d->bad,

@@ -138,12 +138,19 @@ void swspace_reopen(struct swspace *, struct swdev *);
  */
 struct blkdev *swspace_off(struct swspace *, struct swdev *);
 
+/*
+ * In a forked child, which may read what its parent has written and no more: all
+ * devices are closing for ever, and what is given back to them is forgotten.
+ */
+void swspace_inherit(struct swspace *);
+
 /* For reports: device i < ndev. */
 struct swdev_info {
 	const char *name;
 	int prio;
 	bool closing;
 	bool away; /* see blkdev_gone */
+	bool inherited; /* see swspace_inherit */
 	uint32_t blocks; /* size, with label */
 	uint32_t used; /* given out: neither label nor bad */
 	uint32_t bad; /* retired */

@@ -111,6 +111,24 @@ length(struct rng *r, uint32_t n)
 	return 1 + below(r, US_MIN(n, upto));
 }
 
+/* Runs in use, from the beginning to the end. */
+static void
+compare_used(const struct blist *bl, const struct twin *t)
+{
+	uint32_t at = 0, i, n;
+
+	for (;; at = i + n) {
+		for (i = at; i < t->n && t->free[i]; i++)
+			continue;
+		SAME(blist_used(bl, at, &n), i < t->n ? i : BLIST_NONE, "used");
+		if (i == t->n)
+			break;
+		for (uint32_t k = i; k < i + n; k++)
+			SAME(k < t->n && !t->free[k], 1, "in use");
+		SAME(i + n == t->n || t->free[i + n], 1, "end of a run");
+	}
+}
+
 static void
 compare(const struct blist *bl, const struct twin *t)
 {
@@ -118,6 +136,7 @@ compare(const struct blist *bl, const struct twin *t)
 
 	for (i = 0; i < t->n; i++)
 		SAME(blist_isfree(bl, i), t->free[i], "isfree");
+	compare_used(bl, t);
 	blist_check(bl);
 }
 

@@ -87,16 +87,22 @@ path(const char *name)
 
 /* swap: the spec of a file in dir, or NULL. */
 static inline void
-opens(const char *swap)
+opens_with(size_t ram, const char *swap)
 {
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 
-	opt.ram = RAM;
+	opt.ram = ram;
 	opt.flags = api_flags;
 	(void)unlink(path("swap")); /* of a test that failed */
 	works(uswap_open(&opt, &u));
 	if (swap != NULL)
 		works(uswap_swapon(u, path(swap)));
+}
+
+static inline void
+opens(const char *swap)
+{
+	opens_with(RAM, swap);
 }
 
 /* Nothing may be left of what the test did. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * api_fork: a child has all of the memory, or none of it; never a part.
+ * api_fork: a child has all of its parent's memory and a pager of its own; each
+ * block is freed when both have done with it, whoever ends first, and how.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -10,16 +12,48 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "support/api.h"
+#include "support/seed.h"
 #include "support/touch.h"
 
 extern char **environ;
 
-/* 0 when the child exited with 0. */
+/* ---- children ------------------------------------------------------------ */
+
+/* fork(2) with a pager; in the child, what uswap_fork_end says, in *ret. */
+static pid_t
+forks(int *ret)
+{
+	pid_t pid;
+
+	works(uswap_fork_begin(u));
+	pid = fork();
+	*ret = uswap_fork_end(u, pid == 0);
+	if (pid < 0)
+		fail_msg("fork: %s", strerror(errno));
+	return pid;
+}
+
+static pid_t
+child(void)
+{
+	int error;
+	pid_t pid = forks(&error);
+
+	if (pid == 0 && error != 0) {
+		fprintf(stderr, "child: %d: %s\n", error, uswap_error());
+		_exit(99);
+	}
+	return pid;
+}
+
+/* Its status; 0 when it exited with 0. */
 static int
 child_result(pid_t pid)
 {
@@ -28,6 +62,400 @@ child_result(pid_t pid)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
 }
+
+static void
+ends_well(pid_t pid)
+{
+	int status = child_result(pid);
+
+	if (status != 0)
+		fail_msg("the child's status is %#x", status);
+}
+
+/* A pipe: who reads from it waits until the other end is closed. */
+struct gate {
+	int fd[2];
+};
+
+static void
+gate_init(struct gate *g)
+{
+	assert_int_equal(pipe(g->fd), 0);
+}
+
+/* In a child. */
+static void
+gate_wait(struct gate *g)
+{
+	char c;
+
+	close(g->fd[1]);
+	(void)!read(g->fd[0], &c, 1);
+}
+
+static void
+gate_open(struct gate *g)
+{
+	close(g->fd[1]);
+	close(g->fd[0]);
+}
+
+/* For children: no cmocka. */
+static bool
+all_there(const char *p, uint32_t first, uint32_t end, uint32_t version)
+{
+	for (uint32_t i = first; i < end; i++)
+		if (!holds(p + i * PAGE, i, version)) {
+			fprintf(stderr, "%d: page %u is not of version %u\n",
+			    (int)getpid(), i, version);
+			return false;
+		}
+	return true;
+}
+
+static bool
+goes_out(char *p, uint32_t n)
+{
+	return uswap_pageout(u, p, n * PAGE) == 0;
+}
+
+/* Children and what they hold are gone. */
+static void
+no_children_of(size_t ram)
+{
+	struct uswap_stats st;
+
+	until(st, st.children == 0);
+	assert_int_equal(st.swap_held, 0);
+	assert_int_equal(st.ram_budget, ram);
+}
+
+static void
+no_children(void)
+{
+	no_children_of(RAM);
+}
+
+/* ---- one child ----------------------------------------------------------- */
+
+/* Before a page has left: it has a pager all the same. */
+static void
+test_before(void **state)
+{
+	const uint32_t n = 500;
+	char *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(n + 100, 0);
+	write_pages(p, 0, n, 1);
+	for (int round = 0; round < 2; round++) {
+		pid_t pid = child();
+
+		if (pid == 0) {
+			if (!all_there(p, 0, n, 1) || p[n * PAGE] != 0)
+				_exit(1);
+			write_pages(p, 0, n, 9); /* its own */
+			if (!goes_out(p, n) || !all_there(p, 0, n, 9))
+				_exit(2);
+			_exit(stats().pages_out < n);
+		}
+		ends_well(pid);
+		check_pages(p, 0, n, 1);
+	}
+	/* The parent's pager goes on. */
+	page_out(p, 0, n);
+	check_pages(p, 0, n, 1);
+	no_children();
+	unmap(p, n + 100);
+	closes();
+}
+
+/* All of it in swap space, in frames, in memory, read as zeros, never touched. */
+static void
+test_whole(void **state)
+{
+	const uint32_t n = BUDGET + 1000;
+	char *p, *zeros;
+	pid_t pid;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(n, 1);
+	zeros = region(200, 0);
+	for (uint32_t i = 0; i < 100; i++)
+		assert_int_equal(zeros[i * PAGE], 0);
+	page_out(p, 0, 500);
+	pid = child();
+	if (pid == 0) {
+		if (!all_there(p, 0, n, 1))
+			_exit(1);
+		for (uint32_t i = 0; i < 200; i++)
+			if (zeros[i * PAGE] != 0)
+				_exit(2);
+		write_pages(p, 0, n, 2);
+		write_pages(zeros, 0, 200, 2);
+		if (!all_there(p, 0, n, 2) || !all_there(zeros, 0, 200, 2))
+			_exit(3);
+		_exit(uswap_unmap(u, p, n * PAGE) != 0 ||
+		      uswap_unmap(u, zeros, 200 * PAGE) != 0 ||
+		      stats().swap_used != 0 || uswap_close(u) != 0);
+	}
+	write_pages(p, 0, n, 3);
+	check_pages(p, 0, n, 3);
+	ends_well(pid);
+	check_pages(p, 0, n, 3);
+	for (uint32_t i = 0; i < 200; i++)
+		assert_int_equal(zeros[i * PAGE], 0);
+	no_children();
+	unmap(p, n);
+	unmap(zeros, 200);
+	closes();
+}
+
+/*
+ * What the child may read is not given out again, however much the parent writes;
+ * it is when the child has been killed.
+ */
+static void
+test_blocks(void **state)
+{
+	const uint32_t n = 1000;
+	struct uswap_stats st;
+	struct gate g;
+	pid_t pid;
+	char *p;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(n, 1);
+	page_out(p, 0, n);
+	gate_init(&g);
+	pid = child();
+	if (pid == 0) {
+		gate_wait(&g);
+		_exit(!all_there(p, 0, n, 1));
+	}
+	st = stats();
+	assert_int_equal(st.children, 1);
+	assert_int_equal(st.swap_held, n * PAGE);
+	for (uint32_t version = 2; version < 6; version++) {
+		write_pages(p, 0, n, version);
+		page_out(p, 0, n);
+		assert_int_equal(stats().swap_used, 2 * n * PAGE);
+	}
+	gate_open(&g);
+	ends_well(pid);
+	until(st, st.swap_used == n * PAGE);
+	gate_init(&g);
+	pid = child();
+	if (pid == 0) {
+		gate_wait(&g);
+		_exit(0);
+	}
+	write_pages(p, 0, n, 7);
+	page_out(p, 0, n);
+	assert_int_equal(stats().swap_used, 2 * n * PAGE);
+	kill(pid, SIGKILL);
+	assert_int_equal(child_result(pid), SIGKILL);
+	no_children();
+	assert_int_equal(stats().swap_used, n * PAGE);
+	gate_open(&g);
+	check_pages(p, 0, n, 7);
+	unmap(p, n);
+	closes();
+}
+
+/* A program that the child executes has nothing of it. */
+static void
+test_exec(void **state)
+{
+	char *const argv[] = {
+	    (char *)(uintptr_t) "sleep", (char *)(uintptr_t) "100", NULL};
+	const uint32_t n = 100;
+	char *p;
+	pid_t pid;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(n, 1);
+	page_out(p, 0, n);
+	pid = child();
+	if (pid == 0) {
+		execvp(argv[0], argv);
+		_exit(1);
+	}
+	no_children();
+	assert_int_equal(kill(pid, 0), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(child_result(pid), SIGKILL);
+	check_pages(p, 0, n, 1);
+	unmap(p, n);
+	closes();
+}
+
+/* The budget is divided, and nobody has more than there is. */
+static void
+test_budget(void **state)
+{
+	const uint32_t n = 2 * BUDGET;
+	struct gate g;
+	pid_t pid[2];
+	char *p;
+
+	(void)state;
+	opens("swap,size=128M");
+	p = region(n, 1);
+	gate_init(&g);
+	for (int i = 0; i < 2; i++) {
+		pid[i] = child();
+		if (pid[i] == 0) {
+			struct uswap_stats st;
+
+			if (!all_there(p, 0, n, 1))
+				_exit(1);
+			write_pages(p, 0, n, 2);
+			until(st, st.ram_used <= 4 * MIB);
+			gate_wait(&g);
+			_exit(stats().ram_budget != 4 * MIB ||
+			      !all_there(p, 0, n, 2));
+		}
+		assert_int_equal(
+		    stats().ram_budget, RAM - 4 * MIB * ((size_t)i + 1));
+	}
+	fails(uswap_fork_check(u), ENOMEM, "too little");
+	fails(uswap_fork_begin(u), ENOMEM, "too little");
+	check_pages(p, 0, n, 1);
+	gate_open(&g);
+	ends_well(pid[0]);
+	ends_well(pid[1]);
+	no_children();
+	works(uswap_fork_check(u));
+	unmap(p, n);
+	closes();
+}
+
+/* ---- descendants --------------------------------------------------------- */
+
+/*
+ * A grandchild reads what is the grandparent's and what is the parent's, who are
+ * killed, or end, before it; the others go on meanwhile.
+ */
+static void
+grandchild(bool killed)
+{
+	const uint32_t n = 1000;
+	struct gate g, h;
+	char *p, c = 1;
+	pid_t pid;
+
+	opens_with(4 * RAM, "swap,size=16M");
+	p = region(n, 1);
+	page_out(p, 0, n);
+	gate_init(&g);
+	gate_init(&h);
+	pid = child();
+	if (pid == 0) {
+		write_pages(p, 0, n / 2, 2);
+		if (!goes_out(p, n))
+			_exit(1);
+		pid = child();
+		if (pid == 0) {
+			gate_wait(&g);
+			write_pages(p, 0, 10, 3);
+			if (!all_there(p, 10, n / 2, 2) ||
+			    !all_there(p, n / 2, n, 1) || !goes_out(p, n) ||
+			    !all_there(p, 0, 10, 3) ||
+			    !all_there(p, 10, n / 2, 2))
+				c = 0;
+			(void)!write(h.fd[1], &c, 1);
+			_exit(0);
+		}
+		write_pages(p, 0, n, 4);
+		if (!goes_out(p, n) || !all_there(p, 0, n, 4))
+			_exit(2);
+		if (killed)
+			kill(getpid(), SIGKILL);
+		_exit(0);
+	}
+	assert_int_equal(child_result(pid), killed ? SIGKILL : 0);
+	/* Its child has what was its own. */
+	for (uint32_t version = 5; version < 8; version++) {
+		write_pages(p, 0, n, version);
+		page_out(p, 0, n);
+		assert_int_equal(stats().children, 1);
+		assert_int_equal(stats().swap_used, 2 * n * PAGE);
+	}
+	gate_open(&g);
+	close(h.fd[1]);
+	assert_int_equal(read(h.fd[0], &c, 1), 1);
+	assert_int_equal(c, 1);
+	close(h.fd[0]);
+	no_children_of(4 * RAM);
+	assert_int_equal(stats().swap_used, n * PAGE);
+	check_pages(p, 0, n, 7);
+	unmap(p, n);
+	closes();
+}
+
+static void
+test_grandchild(void **state)
+{
+	(void)state;
+	grandchild(false);
+	grandchild(true);
+}
+
+/* ---- without uswap_fork_begin --------------------------------------------- */
+
+/* Once a page has left a bare fork has nothing. */
+static void
+test_bare(void **state)
+{
+	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
+	char *p, *q, c = 'x';
+	pid_t pid;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(100, 1);
+	page_out(p, 0, 1);
+	q = region(10, 1); /* mapped since */
+	for (int forked = 0; forked < 2; forked++) {
+		pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) {
+			for (uint32_t i = 0; i < 100; i++)
+				if (touch(p + i * PAGE, false, &c) != SIGSEGV)
+					_exit(1);
+			_exit(touch(q, true, &c) != SIGSEGV);
+		}
+		ends_well(pid);
+		/* Nor after another that was prepared for. */
+		pid = child();
+		if (pid == 0)
+			_exit(!all_there(p, 0, 100, 1));
+		ends_well(pid);
+	}
+	pid = vfork();
+	if (pid == 0)
+		_exit(0);
+	ends_well(pid);
+	assert_int_equal(
+	    posix_spawnp(&pid, "true", NULL, NULL, argv, environ), 0);
+	ends_well(pid);
+	/* Begun, and not forked. */
+	works(uswap_fork_begin(u));
+	assert_int_equal(uswap_fork_end(u, 0), 0);
+	no_children();
+	check_pages(p, 0, 100, 1);
+	check_pages(q, 0, 10, 1);
+	unmap(p, 100);
+	unmap(q, 10);
+	closes();
+}
+
+/* ---- failures ------------------------------------------------------------ */
 
 /* Every call on the dead context, and what it returns. */
 static bool
@@ -58,168 +486,254 @@ all_dead(char *p)
 	return strstr(uswap_error(), "forked child") != NULL;
 }
 
-static bool
-all_there(const char *p, uint32_t n, uint32_t version)
+static void
+limit(int what, rlim_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (!holds(p + i * PAGE, i, version))
-			return false;
-	return true;
+	struct rlimit rl = {n, n};
+
+	if (setrlimit(what, &rl) != 0)
+		_exit(98);
 }
 
-/* Before a page has left: an ordinary fork, any number of times. */
+/* No pager can be had in the child: it says so, and no byte can be read. */
 static void
-test_before(void **state)
+test_no_pager(void **state)
 {
-	const uint32_t n = 500;
+	char *p, c;
+	pid_t pid;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(100, 1);
+	page_out(p, 0, 50);
+	/* No descriptor at all, none but for the swap files, ... */
+	for (rlim_t n = 3; n < 10; n++) {
+		works(uswap_fork_begin(u));
+		pid = fork();
+		if (pid == 0) {
+			int error;
+
+			limit(RLIMIT_NOFILE, n);
+			error = uswap_fork_end(u, 1);
+			if (error == 0) /* all that it needs */
+				_exit(!all_there(p, 0, 100, 1));
+			if (error != -EMFILE || uswap_error()[0] == '\0')
+				_exit(1);
+			for (uint32_t i = 0; i < 100; i++)
+				if (touch(p + i * PAGE, false, &c) != SIGSEGV)
+					_exit(2);
+			_exit(!all_dead(p));
+		}
+		assert_int_equal(uswap_fork_end(u, 0), 0);
+		ends_well(pid);
+		no_children();
+	}
+	check_pages(p, 0, 100, 1);
+	unmap(p, 100);
+	closes();
+}
+
+/* No file for what the child pages out: it stays in memory, and all is right. */
+static void
+test_no_space(void **state)
+{
+	const uint32_t n = BUDGET;
+	pid_t pid;
 	char *p;
 
 	(void)state;
 	opens("swap,size=64M");
-	p = region(n + 100, 0);
-	write_pages(p, 0, n, 1);
-	for (int round = 0; round < 2; round++) {
-		pid_t pid;
-
-		works(uswap_fork_begin(u));
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0) {
-			uswap_fork_end(u, 1);
-			if (!all_there(p, n, 1) || p[n * PAGE] != 0)
-				_exit(1);
-			write_pages(p, 0, n, 9); /* its own */
-			if (!all_dead(p) || !all_there(p, n, 9))
-				_exit(2);
-			/* Its own children are nothing special. */
-			if (uswap_fork_begin(u) != 0)
-				_exit(3);
-			uswap_fork_end(u, 0);
-			_exit(0);
-		}
-		uswap_fork_end(u, 0);
-		assert_int_equal(child_result(pid), 0);
-		check_pages(p, 0, n, 1);
-	}
-	/* The parent's pager goes on. */
-	page_out(p, 0, n);
-	check_pages(p, 0, n, 1);
-	unmap(p, n + 100);
-	closes();
-}
-
-/* A child that lives on does not keep its parent's pages from leaving. */
-static void
-test_alongside(void **state)
-{
-	const uint32_t n = 2 * BUDGET;
-	pid_t pid;
-	char *p, c;
-	int fd[2];
-
-	(void)state;
-	opens("swap,size=64M");
-	p = region(n, 0);
-	write_pages(p, 0, 1000, 1);
-	assert_int_equal(pipe(fd), 0);
+	p = region(n, 1);
 	works(uswap_fork_begin(u));
 	pid = fork();
-	assert_true(pid >= 0);
 	if (pid == 0) {
-		uswap_fork_end(u, 1);
-		close(fd[1]);
-		(void)!read(fd[0], &c, 1);
-		_exit(!all_there(p, 1000, 1));
+		limit(RLIMIT_FSIZE, 0);
+		if (uswap_fork_end(u, 1) != 0)
+			_exit(1);
+		if (!all_there(p, 0, n, 1))
+			_exit(2);
+		write_pages(p, 0, n, 2);
+		if (!all_there(p, 0, n, 2))
+			_exit(3);
+		_exit(stats().over_budget == 0);
 	}
-	uswap_fork_end(u, 0);
-	close(fd[0]);
-	write_pages(p, 0, n, 2);
-	check_pages(p, 0, n, 2);
-	assert_true(stats().ram_peak <= RAM);
-	close(fd[1]);
-	assert_int_equal(child_result(pid), 0);
-	check_pages(p, 0, n, 2);
+	assert_int_equal(uswap_fork_end(u, 0), 0);
+	ends_well(pid);
+	check_pages(p, 0, n, 1);
+	no_children();
 	unmap(p, n);
 	closes();
 }
 
-/* Once a page has left: refused, and a child of a bare fork has nothing. */
+/* No descriptor in the parent: refused, and nothing has changed. */
 static void
-test_after(void **state)
+test_no_descriptor(void **state)
 {
-	char *const argv[] = {(char *)(uintptr_t) "true", NULL};
-	char *p, *q, c = 'x';
-	pid_t pid;
+	struct rlimit was;
+	struct rlimit none = {3, 3};
+	char *p;
 
 	(void)state;
-	opens("swap,size=64M");
+	opens("swap,size=16M");
 	p = region(100, 1);
-	page_out(p, 0, 1);
-	for (int i = 0; i < 2; i++) /* nothing stays locked */
-		fails(uswap_fork_begin(u), ENOMEM, "fork");
-	q = region(10, 1); /* mapped since */
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		for (uint32_t i = 0; i < 100; i++)
-			if (touch(p + i * PAGE, false, &c) != SIGSEGV)
-				_exit(1);
-		_exit(touch(q, true, &c) != SIGSEGV);
-	}
-	assert_int_equal(child_result(pid), 0);
-	pid = vfork();
-	if (pid == 0)
-		_exit(0);
-	assert_int_equal(child_result(pid), 0);
-	assert_int_equal(
-	    posix_spawnp(&pid, "true", NULL, NULL, argv, environ), 0);
-	assert_int_equal(child_result(pid), 0);
+	page_out(p, 0, 50);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	none.rlim_max = was.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	fails(uswap_fork_begin(u), EMFILE, "ulimit -n");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	no_children();
 	check_pages(p, 0, 100, 1);
-	check_pages(q, 0, 10, 1);
 	unmap(p, 100);
-	unmap(q, 10);
 	closes();
 }
 
-struct filler {
+/* ---- others go on --------------------------------------------------------- */
+
+#define WRITERS 3
+
+struct writer {
 	pthread_t thread;
-	char *at;
-	_Atomic bool done;
+	char *p;
+	uint32_t first, n;
+	uint64_t seed;
+	uint32_t *version; /* of each page; its own */
+	uint64_t wrong;
 };
 
-static void *
-filler_main(void *arg)
-{
-	struct filler *f = arg;
+static _Atomic bool writers_stop;
 
-	write_pages(f->at, 0, 2 * BUDGET, 1);
-	atomic_store(&f->done, true);
+/* Pages of its own, each of a version that it knows. */
+static void *
+writer_main(void *arg)
+{
+	struct writer *w = arg;
+	struct rng r = {w->seed};
+
+	while (!atomic_load(&writers_stop)) {
+		uint32_t i = (uint32_t)rng_below(&r, w->n);
+		char *at = w->p + (w->first + i) * PAGE;
+
+		w->wrong += !holds(at, w->first + i, w->version[i]);
+		pattern(at, w->first + i, ++w->version[i]);
+	}
 	return NULL;
 }
 
-/* Between begin and end no page leaves; who needs memory waits. */
-static void
-test_between(void **state)
+/* Descriptors in the file table of each thread, and threads. */
+static unsigned
+entries(const char *name)
 {
-	struct filler f = {.done = false};
-	struct uswap_stats st;
+	DIR *d = opendir(name);
+	struct dirent *e;
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+/* Not those that the kernel makes for a ring, and ends when it likes. */
+static bool
+is_worker(const char *tid)
+{
+	char name[300], comm[32] = "";
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%s/comm", tid);
+	f = fopen(name, "r");
+	if (f != NULL) {
+		(void)!fgets(comm, sizeof(comm), f);
+		fclose(f);
+	}
+	return strncmp(comm, "iou-", 4) == 0;
+}
+
+static void
+count_things(unsigned *threads, unsigned *descriptors)
+{
+	DIR *d = opendir("/proc/self/task");
+	char name[300];
+	struct dirent *e;
+
+	*threads = *descriptors = 0;
+	assert_non_null(d);
+	while ((e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.' || is_worker(e->d_name))
+			continue;
+		++*threads;
+		snprintf(
+		    name, sizeof(name), "/proc/self/task/%s/fd", e->d_name);
+		*descriptors += entries(name);
+	}
+	closedir(d);
+}
+
+/* What a child looks at: pages that nobody writes. */
+static void
+look_and_end(char *p, uint32_t n, unsigned how)
+{
+	if (!all_there(p, 0, n, 1))
+		_exit(1);
+	if (how % 4 == 1) {
+		write_pages(p, 0, n, 2);
+		if (!goes_out(p, n) || !all_there(p, 0, n, 2))
+			_exit(2);
+	}
+	if (how % 4 == 2)
+		kill(getpid(), SIGKILL);
+	_exit(0);
+}
+
+/* Children come and go while threads write: nothing is left of them. */
+static void
+test_many(void **state)
+{
+	const uint32_t n = 600, each = 1200;
+	const unsigned rounds = SANITIZED ? 8 : 40;
+	unsigned threads[2], descriptors[2];
+	static struct writer w[WRITERS];
+	struct rng r = {test_seed()};
+	char *p;
 
 	(void)state;
-	opens("swap,size=64M");
-	f.at = region(2 * BUDGET, 0);
-	works(uswap_fork_begin(u));
-	assert_int_equal(pthread_create(&f.thread, NULL, filler_main, &f), 0);
-	until(st, st.ram_used > RAM - MIB);
-	usleep(200000);
-	st = stats();
-	assert_false(atomic_load(&f.done));
-	assert_int_equal(st.pages_out + st.pages_inactive + st.swap_used, 0);
-	assert_true(st.ram_peak <= RAM);
-	uswap_fork_end(u, 0);
-	pthread_join(f.thread, NULL);
-	check_pages(f.at, 0, 2 * BUDGET, 1);
-	fails(uswap_fork_begin(u), ENOMEM, "fork");
-	unmap(f.at, 2 * BUDGET);
+	opens("swap,size=128M");
+	p = region(n, 1);
+	page_out(p, 0, n / 2);
+	atomic_store(&writers_stop, false);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		w[i] = (struct writer){.p = region(each, 0),
+		    .first = 0,
+		    .n = each,
+		    .seed = rng_next(&r),
+		    .version = calloc(each, sizeof(uint32_t))};
+		write_pages(w[i].p, 0, each, 0);
+		assert_int_equal(
+		    pthread_create(&w[i].thread, NULL, writer_main, &w[i]), 0);
+	}
+	count_things(&threads[0], &descriptors[0]);
+	for (unsigned i = 0; i < rounds; i++) {
+		pid_t pid = child();
+
+		if (pid == 0)
+			look_and_end(p, n, i);
+		assert_int_equal(child_result(pid), i % 4 == 2 ? SIGKILL : 0);
+	}
+	no_children();
+	count_things(&threads[1], &descriptors[1]);
+	assert_int_equal(threads[0], threads[1]);
+	assert_int_equal(descriptors[0], descriptors[1]);
+	atomic_store(&writers_stop, true);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		pthread_join(w[i].thread, NULL);
+		assert_int_equal(w[i].wrong, 0);
+		free(w[i].version);
+		unmap(w[i].p, each);
+	}
+	check_pages(p, 0, n, 1);
+	unmap(p, n);
 	closes();
 }
 
@@ -228,9 +742,16 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_before),
-	    cmocka_unit_test(test_alongside),
-	    cmocka_unit_test(test_after),
-	    cmocka_unit_test(test_between),
+	    cmocka_unit_test(test_whole),
+	    cmocka_unit_test(test_blocks),
+	    cmocka_unit_test(test_exec),
+	    cmocka_unit_test(test_budget),
+	    cmocka_unit_test(test_grandchild),
+	    cmocka_unit_test(test_bare),
+	    cmocka_unit_test(test_no_pager),
+	    cmocka_unit_test(test_no_space),
+	    cmocka_unit_test(test_no_descriptor),
+	    cmocka_unit_test(test_many),
 	};
 
 	api_begin();

@@ -351,10 +351,12 @@ test_one(void **state)
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 	uswap_t *second;
 	struct stat st;
+	char want[32];
 	int fd, status;
 	pid_t pid;
 
 	(void)state;
+	snprintf(want, sizeof(want), "\"parent\": %d", (int)getpid());
 	opens_control();
 	opt.ram = RAM;
 	opt.flags = USWAP_CONTROL;
@@ -369,8 +371,14 @@ test_one(void **state)
 	pid = fork();
 	uswap_fork_end(u, pid == 0);
 	if (pid == 0) {
-		uswap_control_end(u);
-		_exit(uswap_close(u) != -ESRCH);
+		/* It has one of its own. */
+		snprintf(strrchr(sock, '/'), 32, "/%d.sock", (int)getpid());
+		if (stat(sock, &st) != 0)
+			_exit(1);
+		fd = connected();
+		say(fd, INFO);
+		hears(fd, want);
+		_exit(uswap_close(u) != 0 || stat(sock, &st) == 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "block/engine.h"
 #include "support/swspace.h"
+#include "swap/swhold.h"
 #include "../support/death.h"
 
 /* ---- a device that only has a size, and a log that counts ---------------- */
@@ -728,6 +729,100 @@ owners_limit(void **state)
 	swspace_destroy(&s);
 }
 
+/* ---- holds --------------------------------------------------------------- */
+
+/* What is in use stays in use, whatever its owner does; once, and no more. */
+static void
+held(void **state)
+{
+	struct swhold *a, *b;
+	struct swspace s;
+	swblk_t blk[2], bad;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 200 + SWDEV_LABEL, 0);
+	add(&s, 70 + SWDEV_LABEL, 0);
+	blk[0] = alloc(&s, 130);
+	blk[1] = alloc(&s, 70);
+	swspace_retire(&s, bad = swblk_add(blk[0], 64));
+	swspace_free(&s, swblk_add(blk[0], 3), 1);
+	assert_int_equal(swhold_take(&s, &a), 0);
+	swspace_check(&s);
+	assert_int_equal(swhold_blocks(a), 198);
+	assert_int_equal(swspace_owned(&s), 396);
+	assert_true(swhold_has(a, blk[1]) && swhold_has(a, blk[0]));
+	assert_false(swhold_has(a, bad) || swhold_has(a, SWBLK_NONE));
+	assert_false(swhold_has(a, swblk_add(blk[0], 3)));
+	assert_int_equal(swhold_take(&s, &b), 0);
+	swspace_free(&s, blk[1], 70);
+	swhold_drop(&s, a);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 71);
+	swspace_retire(&s, blk[0]);
+	swhold_drop(&s, b);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 71 + 70);
+	assert_int_equal(s.bad, 2);
+	swspace_free(&s, swblk_add(blk[0], 1), 2);
+	swspace_free(&s, swblk_add(blk[0], 4), 60);
+	swspace_free(&s, swblk_add(blk[0], 65), 65);
+	swspace_check(&s);
+	swspace_destroy(&s);
+}
+
+/* All or nothing. */
+static void
+held_too_often(void **state)
+{
+	struct swhold *h = NULL;
+	struct swspace s;
+	swblk_t blk;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 100 + SWDEV_LABEL, 0);
+	blk = alloc(&s, 10);
+	while (swspace_share(&s, swblk_add(blk, 5), 1))
+		continue;
+	assert_int_equal(swhold_take(&s, &h), -EAGAIN);
+	swspace_check(&s);
+	assert_int_equal(swspace_owned(&s), 9 + 32767);
+	while (swspace_shared(&s, swblk_add(blk, 5)))
+		swspace_free(&s, swblk_add(blk, 5), 1);
+	swspace_free(&s, blk, 10);
+	swspace_destroy(&s);
+}
+
+/* In a child: nothing is given out but from what is added. */
+static void
+inherited(void **state)
+{
+	struct swdev_info info;
+	struct swspace s;
+	swblk_t blk, own;
+
+	(void)state;
+	swspace_init(&s);
+	add(&s, 100 + SWDEV_LABEL, 0);
+	add(&s, 100 + SWDEV_LABEL, 3);
+	blk = alloc(&s, 10);
+	swspace_inherit(&s);
+	swspace_check(&s);
+	assert_false(swblk_valid(alloc(&s, 1)));
+	add(&s, 50 + SWDEV_LABEL, 0);
+	own = alloc(&s, 5);
+	assert_int_equal(s.avail, 45);
+	swspace_free(&s, blk, 10);
+	swspace_free(&s, own, 5);
+	swspace_check(&s);
+	assert_int_equal(s.avail, 50);
+	assert_int_equal(s.total, 50);
+	swspace_info(&s, 0, &info);
+	assert_true(info.inherited && info.used == 0);
+	swspace_destroy(&s);
+}
+
 /* ---- programmers' errors ------------------------------------------------- */
 
 static void
@@ -948,6 +1043,9 @@ main(void)
 	    TEST(owner_retires),
 	    TEST(owners_closing),
 	    TEST(owners_limit),
+	    TEST(held),
+	    TEST(held_too_often),
+	    TEST(inherited),
 	    TEST(errors),
 	    TEST(away),
 	    TEST(damage),

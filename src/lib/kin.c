@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/policy.h"
+#include "lib/ctl.h"
+#include "lib/ctx.h"
+
+/* How often is looked whether a child that has not connected is alive. */
+#define LOOK_MS 5
+/* How long who connects may take to show the token. */
+#define TOKEN_MS 1000
+
+/* Room for the descriptors of all devices in a message. */
+union control {
+	struct cmsghdr align;
+	char room[CMSG_SPACE(sizeof(int) * SWDEV_MAX)];
+};
+
+/* ---- shares -------------------------------------------------------------- */
+
+/* The least that this process must keep, with the buffers it has. */
+static uint32_t
+share_of(const struct uswap *u)
+{
+	uint32_t buffers = u->pager.frames.n_in;
+
+	if (u->ram_pages < buffers + SHARE_PAGES_MIN)
+		return 0;
+	return policy_share((uint32_t)u->ram_pages - buffers);
+}
+
+/* Lock held.  The buffers stay as many as they are. */
+static void
+set_ram(struct uswap *u, uint64_t ram_pages)
+{
+	struct pager_params p;
+
+	u->ram_pages = ram_pages;
+	policy_divide((uint32_t)ram_pages, &p);
+	p.budget = (uint32_t)ram_pages - u->pager.frames.n_in;
+	pager_set_budget(&u->pager, &p);
+}
+
+/* ---- the witness --------------------------------------------------------- */
+
+static bool
+is_gone(const struct kid *k)
+{
+	return fcntl(k->witness, F_ADD_SEALS, F_SEAL_WRITE) == 0;
+}
+
+static int
+make_witness(struct birth *b)
+{
+	struct kid *k = &b->kid;
+
+	k->witness = (int)syscall(
+	    SYS_memfd_create, "uswap-child", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (k->witness < 0)
+		return -errno;
+	b->mapping = mem_map_shared(k->witness, PAGE_SIZE);
+	if (b->mapping != NULL)
+		return 0;
+	close(k->witness);
+	return -ENOMEM;
+}
+
+/* Lock held. */
+static void
+kid_end(struct uswap *u, struct kid *k)
+{
+	struct pager *pg = &u->pager;
+
+	pg->lent -= swhold_blocks(k->hold);
+	swhold_drop(&pg->space, k->hold);
+	close(k->witness);
+	/* What could not be written may be tried again. */
+	pg->grow = false;
+	set_ram(u, u->ram_pages + k->ram_pages);
+}
+
+/* Takes one that is gone off the list; false if there is none. */
+static bool
+take_gone(struct uswap *u, struct kid *ret)
+{
+	struct kin *kin = &u->kin;
+	bool found = false;
+
+	mtx_lock(&u->pager.lock);
+	for (unsigned i = 0; i < kin->n && !found; i++) {
+		if (!is_gone(&kin->kid[i]))
+			continue;
+		*ret = kin->kid[i];
+		kin->kid[i] = kin->kid[--kin->n];
+		kid_end(u, ret);
+		found = true;
+	}
+	mtx_unlock(&u->pager.lock);
+	return found;
+}
+
+void
+kin_reap(struct uswap *u)
+{
+	struct kid gone;
+
+	while (take_gone(u, &gone))
+		if (u->ctl != NULL && gone.pid != 0)
+			ctl_remove_stale(u->ctl, gone.pid);
+}
+
+void
+kin_forget(struct uswap *u)
+{
+	struct kin *kin = &u->kin;
+
+	mtx_lock(&u->pager.lock);
+	while (kin->n > 0)
+		kid_end(u, &kin->kid[--kin->n]);
+	mtx_unlock(&u->pager.lock);
+}
+
+/* ---- before and after the fork ------------------------------------------- */
+
+/* A device that a child cannot read, with something to be read. */
+static const char *
+unreadable(const struct swspace *s)
+{
+	struct swdev_info info;
+
+	for (unsigned i = 0; i < s->ndev; i++) {
+		swspace_info(s, i, &info);
+		if (blkdev_fd(info.dev) < 0 && info.used > 0)
+			return info.name;
+	}
+	return NULL;
+}
+
+int
+kin_check(struct uswap *u, char *err, size_t errlen)
+{
+	const char *device;
+	char ram[16];
+	int error = 0;
+
+	kin_reap(u);
+	mtx_lock(&u->pager.lock);
+	device = unreadable(&u->pager.space);
+	if (!u->private_files) {
+		strf(
+		    err, errlen, "the pager has no file table of its own here");
+		error = -ENOTSUP;
+	} else if (device != NULL) {
+		strf(err, errlen,
+		    "pages are on %s, which a child could not read", device);
+		error = -ENOTSUP;
+	} else if (share_of(u) == 0) {
+		strf(err, errlen,
+		    "%s of memory are too little to give a child a share; "
+		    "raise --ram",
+		    size_text(ram, ptoa(u->ram_pages)));
+		error = -ENOMEM;
+	} else if (u->kin.n == KIDS_MAX) {
+		strf(err, errlen, "there are %u children already", u->kin.n);
+		error = -EAGAIN;
+	}
+	mtx_unlock(&u->pager.lock);
+	return error;
+}
+
+/* A name that the kernel chooses: only the token counts. */
+static int
+make_listener(struct birth *b)
+{
+	sa_family_t family = AF_UNIX;
+	int fd;
+
+	if (getrandom(b->token, sizeof(b->token), 0) !=
+	    (ssize_t)sizeof(b->token))
+		return -errno;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	b->address_len = sizeof(b->address);
+	if (bind(fd, (struct sockaddr *)&family, sizeof(family)) != 0 ||
+	    listen(fd, 4) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&b->address, &b->address_len) !=
+		0) {
+		int error = -errno;
+
+		close(fd);
+		return error;
+	}
+	b->listener = fd;
+	return 0;
+}
+
+static int
+take_hold(struct uswap *u, struct birth *b)
+{
+	struct pager *pg = &u->pager;
+	int error;
+
+	mtx_lock(&pg->lock);
+	error = swhold_take(&pg->space, &b->kid.hold);
+	if (error == 0)
+		pg->lent += swhold_blocks(b->kid.hold);
+	mtx_unlock(&pg->lock);
+	return error;
+}
+
+int
+kin_prepare(struct uswap *u, char *err, size_t errlen)
+{
+	struct birth *b = &u->kin.birth;
+	int error;
+
+	*b = (struct birth){.parent = getpid()};
+	b->kid.ram_pages = share_of(u);
+	error = make_witness(b);
+	if (error != 0)
+		goto out;
+	error = make_listener(b);
+	if (error != 0)
+		goto unmap;
+	error = take_hold(u, b);
+	if (error == 0)
+		return 0;
+	close(b->listener);
+unmap:
+	mem_unmap(b->mapping, PAGE_SIZE);
+	close(b->kid.witness);
+out:
+	strf(err, errlen, "a child cannot be told of the swap space: %s; %s",
+	    strerrordesc_np(-error), ctx_start_hint(error));
+	return error;
+}
+
+void
+kin_give_up(struct uswap *u)
+{
+	struct birth *b = &u->kin.birth;
+
+	mtx_lock(&u->pager.lock);
+	u->pager.lent -= swhold_blocks(b->kid.hold);
+	swhold_drop(&u->pager.space, b->kid.hold);
+	mtx_unlock(&u->pager.lock);
+	close(b->listener);
+	mem_unmap(b->mapping, PAGE_SIZE);
+	close(b->kid.witness);
+}
+
+void
+kin_add(struct uswap *u)
+{
+	struct birth *b = &u->kin.birth;
+
+	mem_unmap(b->mapping, PAGE_SIZE);
+	mtx_lock(&u->pager.lock);
+	u->kin.kid[u->kin.n++] = b->kid;
+	set_ram(u, u->ram_pages - b->kid.ram_pages);
+	mtx_unlock(&u->pager.lock);
+}
+
+/* ---- descriptors --------------------------------------------------------- */
+
+/* Those of the devices that have one, in their order; returns how many. */
+static unsigned
+descriptors(struct uswap *u, int *fd)
+{
+	struct swdev_info info;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
+		swspace_info(&u->pager.space, i, &info);
+		if (blkdev_fd(info.dev) >= 0)
+			fd[n++] = blkdev_fd(info.dev);
+	}
+	return n;
+}
+
+static bool
+send_descriptors(struct uswap *u, int to)
+{
+	int fd[SWDEV_MAX];
+	unsigned n = descriptors(u, fd);
+	union control control = {0};
+	struct iovec iov = {&n, sizeof(n)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (n > 0) {
+		msg.msg_control = control.room;
+		msg.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(n * sizeof(int));
+		memcpy(CMSG_DATA(c), fd, n * sizeof(int));
+	}
+	return sendmsg(to, &msg, MSG_NOSIGNAL) == (ssize_t)sizeof(n);
+}
+
+/* Whether the child is at the other end; its pid. */
+static bool
+is_child(const struct birth *b, int fd, pid_t *ret)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	socklen_t len = sizeof(struct ucred);
+	struct ucred peer;
+	uint64_t token[2];
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+	    peer.uid != geteuid() || poll(&p, 1, TOKEN_MS) != 1 ||
+	    recv(fd, token, sizeof(token), MSG_DONTWAIT) !=
+		(ssize_t)sizeof(token) ||
+	    memcmp(token, b->token, sizeof(token)) != 0)
+		return false;
+	*ret = peer.pid;
+	return true;
+}
+
+static bool
+answer_one(struct uswap *u, struct kid *k)
+{
+	struct birth *b = &u->kin.birth;
+	int fd = accept4(b->listener, NULL, NULL, SOCK_CLOEXEC);
+	bool done;
+
+	if (fd < 0)
+		return false;
+	done = is_child(b, fd, &k->pid) && send_descriptors(u, fd);
+	close(fd);
+	return done;
+}
+
+/* Nobody else adds or takes away children meanwhile. */
+void
+kin_hand_over(struct uswap *u)
+{
+	struct birth *b = &u->kin.birth;
+	struct kid *k = &u->kin.kid[u->kin.n - 1];
+	struct pollfd p = {.fd = b->listener, .events = POLLIN};
+
+	while (!is_gone(k))
+		if (poll(&p, 1, LOOK_MS) == 1 && answer_one(u, k))
+			break;
+	close(b->listener);
+}
+
+/* ---- in the child -------------------------------------------------------- */
+
+/* A device of no use here is forgotten, not closed: what it has is the parent's. */
+static void
+forget_unreadable(struct swspace *s)
+{
+	struct swdev_info info;
+
+	for (unsigned i = s->ndev; i-- > 0;) {
+		swspace_info(s, i, &info);
+		if (blkdev_fd(info.dev) >= 0)
+			continue;
+		(void)swspace_off(s, swspace_find(s, info.name));
+	}
+}
+
+/*
+ * The bookkeeping of blocks is a copy, too: holds are dropped in it, so that the
+ * owners it counts are the pages of this process.
+ */
+void
+kin_forked(struct uswap *u)
+{
+	struct swspace *s = &u->pager.space;
+	struct kin *kin = &u->kin;
+
+	while (kin->n > 0)
+		swhold_drop(s, kin->kid[--kin->n].hold);
+	swhold_drop(s, kin->birth.kid.hold);
+	u->pager.lent = 0;
+	swspace_inherit(s);
+	forget_unreadable(s);
+	u->parent = kin->birth.parent;
+}
+
+static int
+receive_descriptors(int from, int *fd, unsigned *n)
+{
+	union control control;
+	struct iovec iov = {n, sizeof(*n)};
+	struct msghdr msg = {.msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control.room,
+	    .msg_controllen = sizeof(control.room)};
+	struct cmsghdr *c;
+	ssize_t got;
+
+	do
+		got = recvmsg(from, &msg, MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	if (got == 0)
+		return -ECONNRESET;
+	c = CMSG_FIRSTHDR(&msg);
+	if (*n == 0)
+		return 0;
+	if (*n > SWDEV_MAX || c == NULL || (msg.msg_flags & MSG_CTRUNC) != 0 ||
+	    c->cmsg_len != CMSG_LEN(*n * sizeof(int)))
+		return -EMFILE;
+	memcpy(fd, CMSG_DATA(c), *n * sizeof(int));
+	return 0;
+}
+
+static int
+fetch(const struct birth *b, int *fd, unsigned *n)
+{
+	int s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), error = 0;
+
+	if (s < 0)
+		return -errno;
+	if (connect(s, (const struct sockaddr *)&b->address, b->address_len) !=
+		0 ||
+	    send(s, b->token, sizeof(b->token), MSG_NOSIGNAL) < 0)
+		error = -errno;
+	if (error == 0)
+		error = receive_descriptors(s, fd, n);
+	close(s);
+	return error;
+}
+
+int
+kin_fetch(struct uswap *u, char *err, size_t errlen)
+{
+	struct swspace *s = &u->pager.space;
+	int fd[SWDEV_MAX], error;
+	struct swdev_info info;
+	unsigned n = 0;
+
+	error = fetch(&u->kin.birth, fd, &n);
+	if (error == 0 && n != s->ndev)
+		error = -EPROTO;
+	if (error != 0) {
+		strf(err, errlen,
+		    "the parent's swap space is out of reach: %s; %s",
+		    strerrordesc_np(-error), ctx_start_hint(error));
+		return error;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		swspace_info(s, i, &info);
+		blkdev_set_fd(info.dev, fd[i]);
+	}
+	return 0;
+}
