@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * forks MIB HOW [must]: fills MIB MiB and makes a child.
+ * forks MIB HOW [N]: fills MIB MiB and makes children, which see what was there at
+ * the moment of the fork, whoever changes it afterwards.
  *
- *	fork	fork(2) fails with ENOMEM (not allowed with "must"), or the
- *		child sees the right bytes
+ *	fork	fork(2)
+ *	nested	the child has a child; either ends first
+ *	kill	the child, and the child of a child, is killed with signal 9
+ *	threads	threads of the parent change memory meanwhile
+ *	exec	the child executes a program, and popen(3) works
+ *	daemon	daemon(3)
+ *	refused	children are made, and live, until that is refused
+ *	loop	N children, one after the other, while threads change memory; then
+ *		says how many threads and descriptors are more than before, and
+ *		waits for the end of its input
  *	raw	the system call, past the C library: the child may also die of
  *		SIGSEGV or SIGBUS, but sees no other bytes
  *	spawn	posix_spawn(3) works
@@ -14,9 +23,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <err.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <spawn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -61,29 +73,365 @@ wait_for(pid_t pid)
 }
 
 static void
-do_fork(int must)
+ends_with(pid_t pid, int want, const char *what)
+{
+	int status = wait_for(pid);
+
+	if (status != want)
+		errx(1, "%s: the child's status is %#x", what, status);
+}
+
+static pid_t
+must_fork(void)
 {
 	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
-	if (pid == -1) {
-		if (errno != ENOMEM || must)
-			err(1, "fork");
-		puts("fork: refused");
-		return;
+	if (pid == -1)
+		err(1, "fork");
+	return (pid);
+}
+
+static void
+do_fork(void)
+{
+	pid_t pid = must_fork();
+
+	if (pid == 0) {
+		if (!all_right(3))
+			_exit(42);
+		fill(5);
+		_exit(all_right(5) ? 0 : 43);
 	}
-	if (pid == 0)
-		in_child();
 	/* The child is to see the bytes of the moment of the fork. */
 	fill(7);
-	int status = wait_for(pid);
-	if (status != 0)
-		errx(1, "fork: the child's status is %#x", status);
+	ends_with(pid, 0, "fork");
 	puts("fork: the child saw the right bytes");
 	if (!all_right(7))
 		errx(1, "the parent's bytes are wrong");
 	fill(3);
+}
+
+/* ---- descendants --------------------------------------------------------- */
+
+/*
+ * The grandchild says by the pipe that all was right; its parent has ended by
+ * then, or been killed, or waits for it.
+ */
+enum last { WAITS, ENDS, KILLED };
+
+static void
+grandchild(int to, enum last how)
+{
+	pid_t pid;
+	char c = 1;
+
+	for (size_t i = 0; i < n / 2; i++)
+		words[i] = (i + 1) * 5;
+	pid = fork();
+	if (pid == 0) {
+		if (how != WAITS)
+			while (getppid() != 1 && kill(getppid(), 0) == 0)
+				usleep(1000);
+		for (size_t i = 0; i < n && c == 1; i++)
+			if (words[i] != (i + 1) * (i < n / 2 ? 5 : 3))
+				c = 2;
+		fill(9);
+		if (!all_right(9))
+			c = 3;
+		(void)!write(to, &c, 1);
+		_exit(0);
+	}
+	if (pid == -1)
+		_exit(44);
+	fill(11);
+	if (!all_right(11))
+		_exit(45);
+	if (how == WAITS && wait_for(pid) != 0)
+		_exit(46);
+	if (how == KILLED)
+		kill(getpid(), SIGKILL);
+	_exit(0);
+}
+
+static void
+do_nested(void)
+{
+	for (enum last how = WAITS; how <= KILLED; how++) {
+		int fd[2];
+		pid_t pid;
+		char c = 0;
+
+		if (pipe(fd) != 0)
+			err(1, "pipe");
+		pid = must_fork();
+		if (pid == 0)
+			grandchild(fd[1], how);
+		close(fd[1]);
+		fill(7);
+		ends_with(pid, how == KILLED ? SIGKILL : 0, "nested");
+		fill(3);
+		if (read(fd[0], &c, 1) != 1 || c != 1)
+			errx(1, "nested: the grandchild says %d", c);
+		close(fd[0]);
+	}
+}
+
+static void
+do_kill(void)
+{
+	for (int i = 0; i < 4; i++) {
+		pid_t pid = must_fork();
+
+		if (pid == 0)
+			for (uint64_t factor = 5;; factor++)
+				fill(factor);
+		usleep((unsigned)i * 30000);
+		kill(pid, SIGKILL);
+		ends_with(pid, SIGKILL, "kill");
+		if (!all_right(3))
+			errx(1, "kill: the parent's bytes are wrong");
+	}
+}
+
+/* ---- while threads go on -------------------------------------------------- */
+
+#define THREADS 3
+#define EACH    ((size_t)1 << 20) /* words: 8 MiB */
+
+static _Atomic int stop;
+
+/* Memory of its own: each word is right, and is changed. */
+static void *
+worker(void *arg)
+{
+	uint64_t *own = malloc(EACH * sizeof(*own)), factor = 1;
+
+	(void)arg;
+	if (own == NULL)
+		err(1, "malloc");
+	for (size_t i = 0; i < EACH; i++)
+		own[i] = i * factor;
+	for (; !atomic_load(&stop); factor++)
+		for (size_t i = 0; i < EACH && !atomic_load(&stop); i++) {
+			if (own[i] != i * factor)
+				errx(1, "a thread's bytes are wrong");
+			own[i] = i * (factor + 1);
+		}
+	free(own);
+	return (NULL);
+}
+
+static pthread_t threads[THREADS];
+
+static void
+threads_begin(void)
+{
+	atomic_store(&stop, 0);
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, worker, NULL) != 0)
+			errx(1, "pthread_create");
+}
+
+static void
+threads_end(void)
+{
+	atomic_store(&stop, 1);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void
+do_threads(void)
+{
+	threads_begin();
+	for (int i = 0; i < 3; i++) {
+		pid_t pid = must_fork();
+
+		if (pid == 0)
+			in_child();
+		ends_with(pid, 0, "threads");
+	}
+	threads_end();
+}
+
+static int
+entries(const char *name)
+{
+	DIR *d = opendir(name);
+	struct dirent *e;
+	int count = 0;
+
+	while (d != NULL && (e = readdir(d)) != NULL)
+		count += e->d_name[0] != '.';
+	if (d != NULL)
+		closedir(d);
+	return (count);
+}
+
+/* Not the threads that the kernel makes for a ring, and ends when it likes. */
+static int
+is_ours(const char *tid)
+{
+	char name[300], comm[32] = "";
+	FILE *f;
+
+	snprintf(name, sizeof(name), "/proc/self/task/%s/comm", tid);
+	f = fopen(name, "r");
+	if (f != NULL) {
+		(void)!fgets(comm, sizeof(comm), f);
+		fclose(f);
+	}
+	return (strncmp(comm, "iou-", 4) != 0);
+}
+
+static void
+count(int *ret_threads, int *ret_descriptors)
+{
+	DIR *d = opendir("/proc/self/task");
+	struct dirent *e;
+	char name[300];
+
+	*ret_threads = *ret_descriptors = 0;
+	while (d != NULL && (e = readdir(d)) != NULL) {
+		if (e->d_name[0] == '.' || !is_ours(e->d_name))
+			continue;
+		++*ret_threads;
+		snprintf(
+		    name, sizeof(name), "/proc/self/task/%s/fd", e->d_name);
+		*ret_descriptors += entries(name);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+/* A child of the loop: a look here and there, and an end of some kind. */
+static void
+one_of_many(unsigned i)
+{
+	for (size_t k = i; k < n; k += n / 50 + 1)
+		if (words[k] != (k + 1) * 3)
+			_exit(42);
+	if (i % 4 == 1)
+		execl("/bin/true", "true", NULL);
+	if (i % 4 == 2)
+		kill(getpid(), SIGKILL);
+	if (i % 4 == 3)
+		for (size_t k = 0; k < n; k += n / 500 + 1)
+			words[k] = i;
+	_exit(0);
+}
+
+static void
+do_loop(unsigned rounds)
+{
+	int t[2], d[2];
+	char c;
+
+	threads_begin();
+	count(&t[0], &d[0]);
+	for (unsigned i = 0; i < rounds; i++) {
+		pid_t pid = must_fork();
+
+		if (pid == 0)
+			one_of_many(i);
+		ends_with(pid, i % 4 == 2 ? SIGKILL : 0, "loop");
+	}
+	pid_t last = must_fork(); /* those before are noticed now */
+
+	if (last == 0)
+		_exit(0);
+	ends_with(last, 0, "loop");
+	last = must_fork();
+	if (last == 0)
+		_exit(0);
+	ends_with(last, 0, "loop");
+	count(&t[1], &d[1]);
+	threads_end();
+	if (!all_right(3))
+		errx(1, "loop: the parent's bytes are wrong");
+	printf("loop: %d threads, %d descriptors more\n", t[1] - t[0],
+	    d[1] - d[0]);
+	fflush(stdout);
+	while (read(0, &c, 1) == 1)
+		continue;
+}
+
+/* ---- others --------------------------------------------------------------- */
+
+static void
+do_exec(void)
+{
+	char line[16] = "";
+	pid_t pid = must_fork();
+	FILE *f;
+
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", "exit 6", NULL);
+		_exit(1);
+	}
+	ends_with(pid, 6 << 8, "exec");
+	f = popen("echo hello", "r");
+	if (f == NULL || fgets(line, sizeof(line), f) == NULL ||
+	    strcmp(line, "hello\n") != 0 || pclose(f) != 0)
+		errx(1, "popen: %s", line);
+}
+
+/* daemon(3) in a child: what it leaves behind says that all was right. */
+static void
+do_daemon(void)
+{
+	int fd[2];
+	pid_t pid;
+	char c;
+
+	if (pipe(fd) != 0)
+		err(1, "pipe");
+	pid = must_fork();
+	if (pid == 0) {
+		if (daemon(1, 1) != 0)
+			_exit(1);
+		c = all_right(3) ? 1 : 2;
+		fill(5);
+		if (!all_right(5))
+			c = 3;
+		(void)!write(fd[1], &c, 1);
+		_exit(0);
+	}
+	close(fd[1]);
+	ends_with(pid, 0, "daemon");
+	if (read(fd[0], &c, 1) != 1 || c != 1)
+		errx(1, "daemon: the bytes were not right");
+	close(fd[0]);
+}
+
+static void
+do_refused(void)
+{
+	pid_t pid[1000];
+	unsigned i, children = 0;
+	int fd[2];
+	char c;
+
+	if (pipe(fd) != 0)
+		err(1, "pipe");
+	fflush(NULL);
+	while (children < 1000 && (pid[children] = fork()) > 0)
+		children++;
+	if (children < 1000 && pid[children] == 0) {
+		close(fd[1]);
+		(void)!read(fd[0], &c, 1);
+		in_child();
+	}
+	if (errno != ENOMEM || fork() != -1)
+		err(1, "fork");
+	close(fd[0]);
+	close(fd[1]);
+	for (i = 0; i < children; i++)
+		ends_with(pid[i], 0, "refused");
+	printf("refused: after %u children\n", children);
+	do_fork();
 }
 
 static void
@@ -134,30 +482,52 @@ do_system(void)
 		errx(1, "system: status %#x", status);
 }
 
+static const struct {
+	const char *name;
+	void (*run)(void);
+	int times; /* the second child must not fare otherwise */
+} ways[] = {
+    {"fork", do_fork, 3},
+    {"nested", do_nested, 1},
+    {"kill", do_kill, 1},
+    {"threads", do_threads, 1},
+    {"exec", do_exec, 3},
+    {"daemon", do_daemon, 1},
+    {"refused", do_refused, 1},
+    {"raw", do_raw, 3},
+    {"spawn", do_spawn, 3},
+    {"system", do_system, 3},
+};
+
+static void
+run(const char *how)
+{
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		if (strcmp(how, ways[i].name) != 0)
+			continue;
+		for (int k = 0; k < ways[i].times; k++) {
+			ways[i].run();
+			if (!all_right(3))
+				errx(1, "the parent's bytes are wrong");
+		}
+		return;
+	}
+	errx(2, "no such way: %s", how);
+}
+
 int
 main(int argc, char **argv)
 {
 	if (argc < 3)
-		errx(2, "usage: forks MIB fork|raw|spawn|system [must]");
+		errx(2, "usage: forks MIB HOW [N]");
 	n = ((size_t)strtoul(argv[1], NULL, 10) << 20) / sizeof(*words);
 	words = malloc(n * sizeof(*words));
 	if (words == NULL)
 		err(1, "malloc");
 	fill(3);
-	/* More than once: the second child must not fare otherwise. */
-	for (int i = 0; i < 3; i++) {
-		if (strcmp(argv[2], "fork") == 0)
-			do_fork(argc > 3);
-		else if (strcmp(argv[2], "raw") == 0)
-			do_raw();
-		else if (strcmp(argv[2], "spawn") == 0)
-			do_spawn();
-		else if (strcmp(argv[2], "system") == 0)
-			do_system();
-		else
-			errx(2, "no such way: %s", argv[2]);
-		if (!all_right(3))
-			errx(1, "the parent's bytes are wrong");
-	}
+	if (strcmp(argv[2], "loop") == 0 && argc > 3)
+		do_loop((unsigned)atoi(argv[3]));
+	else
+		run(argv[2]);
 	return (0);
 }
