@@ -80,8 +80,6 @@ batch_remove(struct pageout *po)
 		if (done == run)
 			continue;
 		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
-		if (error == -EBUSY)
-			b->stuck[i] = pager_va(pg, batch_page(po, i));
 		i++;
 	}
 }
@@ -132,16 +130,10 @@ batch_deactivate(struct pageout *po)
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
-	for (uint32_t i = 0; i < b->n; i++)
-		b->stuck[i] = 0;
 	mtx_unlock(&pg->lock);
 	batch_remove(po);
-	for (uint32_t i = 0; i < b->n; i++) {
-		if (b->stuck[i] != 0)
-			pmap_unshare(pg->pmap, b->stuck[i], 1);
-		/* What was unshared can go at the next try: progress too. */
-		gone += b->fate[i] != STAYS || b->stuck[i] != 0;
-	}
+	for (uint32_t i = 0; i < b->n; i++)
+		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
 	batch_removed(po);
 	return gone;

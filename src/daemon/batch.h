@@ -21,7 +21,6 @@ struct batch {
 	uint64_t tag[CLUSTER_MAX];
 	bool has_block[CLUSTER_MAX];
 	uint32_t loose[CLUSTER_MAX];
-	uintptr_t stuck[CLUSTER_MAX]; /* may have been shared after a fork */
 };
 
 /* Takes a page off its queue and makes it busy. */

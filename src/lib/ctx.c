@@ -323,7 +323,7 @@ ctx_pageout_main(void *arg)
 	struct uswap *u = t->u;
 	struct pageout *po = &u->pageout;
 	struct blkq *q;
-	int error;
+	int error, tick;
 
 	pthread_setname_np(pthread_self(), "uswap-pageout");
 	error = blkq_create_uring(PAGEOUT_IO, -1, &q);
@@ -339,13 +339,12 @@ ctx_pageout_main(void *arg)
 			pageout_drain(po);
 			still_park(u, STILL_PAGEOUT);
 		}
-		if (po->working)
-			kin_reap(u);
+		tick = kin_tick(u);
 		do_job(u);
 		/* Short of pages without progress: something is pinned, or
 		 * swap space is full.  Neither announces its end. */
 		if (!pageout_step(po))
-			blkq_wait(q, po->working ? 20 : -1);
+			blkq_wait(q, po->working ? 20 : tick);
 	}
 	await_release(u);
 	if (error == 0)
@@ -450,6 +449,7 @@ build_again(struct uswap *u, char *err, size_t errlen)
 	int error = fork_rebuild(u, err, errlen);
 
 	hear_events(u);
+	kin_begin(u);
 	return error != 0 ? error : build_threads(u, err, errlen);
 }
 

@@ -187,7 +187,6 @@ begin_child(struct uswap *u)
 
 	forget_threads(u);
 	kin_forked(u);
-	u->ram_pages = u->kin.birth.kid.ram_pages;
 	policy_divide((uint32_t)u->ram_pages, &p);
 	error = pager_forked(&u->pager, &p);
 	if (error != 0)

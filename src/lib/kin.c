@@ -16,6 +16,9 @@
 
 /* How often is looked whether a child that has not connected is alive. */
 #define LOOK_MS 5
+/* How often page-out looks who is gone, if nothing else makes it look. */
+#define LOOK_NS   (1000 * NS_PER_MS)
+#define NS_PER_MS UINT64_C(1000000)
 /* How long who connects may take to show the token. */
 #define TOKEN_MS 1000
 
@@ -38,16 +41,61 @@ share_of(const struct uswap *u)
 	return policy_share((uint32_t)u->ram_pages - buffers);
 }
 
-/* Lock held.  The buffers stay as many as they are. */
-static void
-set_ram(struct uswap *u, uint64_t ram_pages)
+/* What is in use although it has been given away, for some time yet. */
+static uint64_t
+in_grace(struct uswap *u, uint64_t now, uint64_t *next)
 {
+	struct kin *kin = &u->kin;
+	uint64_t pages = 0;
+
+	*next = UINT64_MAX;
+	for (unsigned i = 0; i < kin->n; i++) {
+		if (kin->kid[i].due_ns <= now)
+			continue;
+		pages += kin->kid[i].ram_pages;
+		*next = US_MIN(*next, kin->kid[i].due_ns);
+	}
+	if (kin->grace_ns > now) {
+		pages += kin->grace_pages;
+		*next = US_MIN(*next, kin->grace_ns);
+	}
+	return pages;
+}
+
+/* Lock held.  The buffers stay as many as they are. */
+static uint64_t
+set_budget(struct uswap *u)
+{
+	uint64_t now = clock_now_ns(&clock_real), next, ram;
 	struct pager_params p;
 
-	u->ram_pages = ram_pages;
-	policy_divide((uint32_t)ram_pages, &p);
-	p.budget = (uint32_t)ram_pages - u->pager.frames.n_in;
+	ram = u->ram_pages + in_grace(u, now, &next);
+	ram = US_MIN(ram, RAM_PAGES_MAX);
+	policy_divide((uint32_t)ram, &p);
+	p.budget = (uint32_t)ram - u->pager.frames.n_in;
 	pager_set_budget(&u->pager, &p);
+	u->kin.waits = next != UINT64_MAX;
+	return next == UINT64_MAX ? 0 : next - now;
+}
+
+int
+kin_tick(struct uswap *u)
+{
+	uint64_t left = 0, now = clock_now_ns(&clock_real);
+	unsigned children;
+
+	if (u->kin.n > 0 && now - u->kin.looked_ns >= LOOK_NS) {
+		u->kin.looked_ns = now;
+		kin_reap(u);
+	}
+	mtx_lock(&u->pager.lock);
+	if (u->kin.waits)
+		left = set_budget(u);
+	children = u->kin.n;
+	mtx_unlock(&u->pager.lock);
+	if (left > 0)
+		return (int)(left / NS_PER_MS) + 1;
+	return children > 0 ? (int)(LOOK_NS / NS_PER_MS) : -1;
 }
 
 /* ---- the witness --------------------------------------------------------- */
@@ -85,7 +133,7 @@ kid_end(struct uswap *u, struct kid *k)
 	close(k->witness);
 	/* What could not be written may be tried again. */
 	pg->grow = false;
-	set_ram(u, u->ram_pages + k->ram_pages);
+	u->ram_pages += k->ram_pages;
 }
 
 /* Takes one that is gone off the list; false if there is none. */
@@ -102,6 +150,7 @@ take_gone(struct uswap *u, struct kid *ret)
 		*ret = kin->kid[i];
 		kin->kid[i] = kin->kid[--kin->n];
 		kid_end(u, ret);
+		(void)set_budget(u);
 		found = true;
 	}
 	mtx_unlock(&u->pager.lock);
@@ -266,8 +315,10 @@ kin_add(struct uswap *u)
 
 	mem_unmap(b->mapping, PAGE_SIZE);
 	mtx_lock(&u->pager.lock);
+	b->kid.due_ns = clock_now_ns(&clock_real) + KIN_GRACE_MS * NS_PER_MS;
 	u->kin.kid[u->kin.n++] = b->kid;
-	set_ram(u, u->ram_pages - b->kid.ram_pages);
+	u->ram_pages -= b->kid.ram_pages;
+	(void)set_budget(u);
 	mtx_unlock(&u->pager.lock);
 }
 
@@ -390,6 +441,9 @@ kin_forked(struct uswap *u)
 	swspace_inherit(s);
 	forget_unreadable(s);
 	u->parent = kin->birth.parent;
+	u->ram_pages = kin->birth.kid.ram_pages;
+	kin->grace_pages = u->pager.resident;
+	kin->grace_ns = clock_now_ns(&clock_real) + KIN_GRACE_MS * NS_PER_MS;
 }
 
 static int
@@ -436,6 +490,14 @@ fetch(const struct birth *b, int *fd, unsigned *n)
 		error = receive_descriptors(s, fd, n);
 	close(s);
 	return error;
+}
+
+void
+kin_begin(struct uswap *u)
+{
+	mtx_lock(&u->pager.lock);
+	(void)set_budget(u);
+	mtx_unlock(&u->pager.lock);
 }
 
 int

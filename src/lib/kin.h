@@ -32,12 +32,19 @@
 /* Children at once; each takes a descriptor, so there may be fewer. */
 #define KIDS_MAX 1024
 
+/*
+ * So long after a fork nobody pages out for it.  Most children execute a program
+ * long before; and at first both have the same memory.
+ */
+#define KIN_GRACE_MS 20
+
 struct uswap;
 
 struct kid {
 	pid_t pid; /* 0: it did not say */
 	int witness; /* see above */
-	uint32_t ram_pages; /* its share */
+	uint32_t ram_pages; /* its share ... */
+	uint64_t due_ns; /* ... which this process does without from now on */
 	struct swhold *hold; /* the blocks it may read */
 };
 
@@ -56,6 +63,14 @@ struct kin {
 	struct kid kid[KIDS_MAX]; /* pager's lock, like n */
 	unsigned n;
 	struct birth birth; /* the clerk's */
+	/*
+	 * Page-out's, or the clerk's while that stands still.  In a child: what it
+	 * came with beyond its share, and until when it may keep that.
+	 */
+	uint32_t grace_pages;
+	uint64_t grace_ns;
+	uint64_t looked_ns; /* page-out's: when it last looked who is gone */
+	bool waits; /* pager's lock: some of these times are to come */
 };
 
 /*
@@ -76,6 +91,12 @@ void kin_give_up(struct uswap *);
 void kin_add(struct uswap *);
 void kin_hand_over(struct uswap *);
 
+/*
+ * On the page-out thread: adapts the budget when the time has come, and looks now and
+ * then who is gone; returns for how many milliseconds it may sleep, -1 for ever.
+ */
+int kin_tick(struct uswap *);
+
 /* Takes back what children had that are gone.  Without the pager's lock. */
 void kin_reap(struct uswap *);
 /* The pager ends: its blocks are nobody's, whether children live or not. */
@@ -83,6 +104,8 @@ void kin_forget(struct uswap *);
 
 /* In the child, its only thread: what its parent's children have is not its. */
 void kin_forked(struct uswap *);
+/* When its pager can hear of it: its budget, with the time of grace. */
+void kin_begin(struct uswap *);
 /* On its clerk: fetches the descriptors.  0 or -errno, and a sentence. */
 int kin_fetch(struct uswap *, char *err, size_t errlen);
 

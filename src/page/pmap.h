@@ -53,7 +53,6 @@ struct pmap_ops {
 	int (*poison)(struct pmap *, uintptr_t va);
 	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 	uint64_t (*absent)(struct pmap *, uintptr_t va, uint64_t n);
-	void (*unshare)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*next_faults)(struct pmap *, struct pmap_fault *, uint32_t n);
 	void (*close)(struct pmap *);
 };
@@ -161,9 +160,10 @@ pmap_set_quiet(struct pmap *pm, bool quiet)
  * afterwards they are missing, and the frames hold what the last write left.
  * No write is lost and none can happen to a page once it is out.  Returns how
  * many of the n went, from the first on; if fewer, *ret_err says why the next
- * one stayed, untouched: -EBUSY it is pinned, or was shared (see unshare), -ENOENT
- * it is not there, -EACCES the program has locked it, or hides it where there
- * is no /proc.
+ * one stayed, untouched: -EBUSY it is pinned, -ENOENT it is not there, -EACCES the
+ * program has locked it, or hides it where there is no /proc.  If the program drops
+ * a page just now this may fault on it: no lock held, and the fault of this thread
+ * must be answered although the page is busy.
  */
 static inline uint32_t
 pmap_remove(
@@ -223,18 +223,6 @@ static inline uint64_t
 pmap_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 {
 	return pm->ops->absent(pm, va, n);
-}
-
-/*
- * Makes pages movable that remove found -EBUSY although they are the process's
- * alone, for they were shared until the others ended; changes no contents.  If
- * the program drops one just now it faults on managed memory: no lock held, and
- * the fault of this thread must be answered although the page is busy.
- */
-static inline void
-pmap_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
-{
-	pm->ops->unshare(pm, va, n);
 }
 
 /* Takes up to n (at most PMAP_FAULTS_MAX) waiting faults; how many there were. */

@@ -330,13 +330,6 @@ sim_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 	return k;
 }
 
-/* Nothing to do: the next remove throws its dice anew. */
-static void
-sim_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
-{
-	(void)first_page(simpmap(pm), va, n);
-}
-
 /* Faults arrive in any order: the search starts anywhere. */
 static uint32_t
 sim_next_faults(struct pmap *pm, struct pmap_fault *f, uint32_t n)
@@ -478,7 +471,6 @@ static const struct pmap_ops sim_ops = {
     .poison = sim_poison,
     .resident = sim_resident,
     .absent = sim_absent,
-    .unshare = sim_unshare,
     .next_faults = sim_next_faults,
     .close = sim_close,
 };

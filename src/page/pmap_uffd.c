@@ -20,10 +20,6 @@
 #include "page/pmap.h"
 #include "page/uffd.h"
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
-
 /* Linux 6.7 */
 #ifndef PAGEMAP_SCAN
 #define PAGE_IS_PRESENT (1 << 3)
@@ -139,14 +135,6 @@ uffd_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 	if (found < 0)
 		return 0;
 	return atop((found == 0 ? scan.walk_end : first.start) - va);
-}
-
-/* A write fault of our own on each page makes the kernel see who is left. */
-static void
-uffd_unshare(struct pmap *pm, uintptr_t va, uint32_t n)
-{
-	(void)pm;
-	(void)uffd_madvise(va, n, MADV_POPULATE_WRITE);
 }
 
 /*
@@ -400,7 +388,6 @@ static const struct pmap_ops uffd_ops = {
     .poison = uffd_poison,
     .resident = uffd_resident,
     .absent = uffd_absent,
-    .unshare = uffd_unshare,
     .next_faults = uffd_next_faults,
     .close = uffd_close,
 };

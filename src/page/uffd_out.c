@@ -13,8 +13,8 @@
  * protection on that is a write that waits.  So whether the page is shared is
  * asked once more when it is protected; what is not stays.
  *
- * Pages of one process that were shared, until the others ended, are refused
- * until they are written to: see uffd_unshare.
+ * Pages that were shared until the others ended are refused until a write fault
+ * tells the kernel that they are the process's alone.
  *
  * And it moves only between mappings that may be written to and are protected
  * alike.  For a page that may be executed the frame is made so, too, for the
@@ -38,6 +38,10 @@
 #include "base/base.h"
 #include "page/pmap.h"
 #include "page/uffd.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 /* Bits of an entry of /proc/self/pagemap. */
 #define PM_PRESENT (UINT64_C(1) << 63)
@@ -212,9 +216,15 @@ remove_move(
 			done += (uint32_t)r;
 			step *= 2;
 			tries = 0;
+		} else if (r == -EBUSY && tries == 0 &&
+			   count_shared(u, va + ptoa(done), 1) > 0) {
+			*ret_err = r;
+			break;
+		} else if (r == -EBUSY && tries++ == 0) {
+			(void)uffd_madvise(
+			    va + ptoa(done), n - done, MADV_POPULATE_WRITE);
 		} else if ((r == -EAGAIN && tries++ < UFFD_TRIES) ||
-			   (r == -EBUSY && tries++ < TRIES_BUSY &&
-			       count_shared(u, va + ptoa(done), 1) == 0)) {
+			   (r == -EBUSY && tries < TRIES_BUSY)) {
 			sched_yield();
 		} else if ((r == -EINVAL || r == -ENOENT) && step > 1) {
 			step /= 2;

@@ -113,7 +113,8 @@ note_peak(struct pager *pg)
 	uint64_t used = (uint64_t)pg->resident + pg->loose;
 
 	pg->ctr.ram_peak = US_MAX(pg->ctr.ram_peak, used);
-	if (used > pg->budget)
+	/* A budget that was lowered is passed until page-out is done. */
+	if (used > pg->budget && pg->grow)
 		pg->ctr.over_budget =
 		    US_MAX(pg->ctr.over_budget, used - pg->budget);
 }

@@ -17,7 +17,6 @@
 #define FRAMES 1024
 
 static struct pmap *pm;
-static bool no_pagemap; /* it does without */
 
 /* The ways in which pages go in and out: each test is run in all of them. */
 static const struct way {
@@ -38,7 +37,6 @@ way_begin(const struct way *w)
 	char err[256];
 	int error = pmap_open_uffd(FRAMES, w->without, &pm, err, sizeof(err));
 
-	no_pagemap = (w->without & PMAP_NO_PAGEMAP) != 0;
 	if (error == -EPERM || error == -ENOSYS) {
 		printf("skipped: %s\n", err);
 		exit(77);
@@ -49,13 +47,6 @@ way_begin(const struct way *w)
 	}
 	printf("%s: pages are removed by %s\n", w->name, pm->how);
 	fflush(stdout);
-}
-
-/* Whether it sees which pages are shared. */
-static inline bool
-sees(void)
-{
-	return !no_pagemap;
 }
 
 static inline bool

@@ -686,10 +686,7 @@ end_child(pid_t pid, int fd)
 	assert_int_equal(status, 0);
 }
 
-/*
- * What is shared with a child leaves as it is, and the child keeps what it had.
- * Without the pagemap nobody knows that it is shared, and it takes unshare.
- */
+/* What is shared with a child leaves, and the child keeps what it had. */
 static void
 test_shared(void **state)
 {
@@ -698,8 +695,6 @@ test_shared(void **state)
 	pid_t pid = child_of(p, fd);
 
 	(void)state;
-	if (moves() && !sees())
-		pmap_unshare(pm, at(p, 0), 8);
 	takes_out(p, 8);
 	for (uint32_t i = 0; i < 8; i++)
 		assert_true(holds(frame(i), i, 1));
@@ -720,8 +715,6 @@ test_shared_some(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 8; i += i == 2 ? 3 : 1)
 		*(volatile char *)(p + ptoa(i)) = p[ptoa(i)];
-	if (moves() && !sees())
-		pmap_unshare(pm, at(p, 0), 8);
 	takes_out(p, 8);
 	for (uint32_t i = 0; i < 8; i++)
 		assert_true(holds(frame(i), i, 1));
@@ -741,16 +734,10 @@ test_was_shared(void **state)
 
 	(void)state;
 	end_child(pid, fd[1]);
-	if (moves()) {
-		stops(p, 8, 0, -EBUSY);
-		pmap_unshare(pm, at(p, 0), 3);
-		stops(p, 8, 3, -EBUSY);
-		discard(frame(0), 3);
-		pmap_unshare(pm, at(p, 3), 5);
-		takes_out(p + ptoa(3), 5);
-		assert_true(holds(frame(4), 7, 1));
-		discard(frame(0), 5);
-	}
+	takes_out(p, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_true(holds(frame(i), i, 1));
+	discard(frame(0), 8);
 	assert_true(no_fault());
 	region_end(p, PAGES);
 }

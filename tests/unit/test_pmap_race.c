@@ -93,8 +93,6 @@ take_out(struct rng *r)
 	    pm, (uintptr_t)w.mem + ptoa(first), frame(first), n, &error);
 	if (out < n)
 		assert_int_equal(error, -EBUSY);
-	if (out < n && w.forks)
-		pmap_unshare(pm, (uintptr_t)w.mem + ptoa(first + out), 1);
 	w.busy += out < n;
 	w.removed += out;
 	for (uint32_t i = first; i < first + out; i++) {
