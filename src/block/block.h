@@ -149,6 +149,11 @@ int blkdev_open_nbd(
  */
 int blkdev_encrypt(struct blkdev *, char *err, size_t errlen);
 bool blkdev_encrypted(const struct blkdev *);
+/*
+ * Whether a child forked from now on can read what is on it: it gets the key, if
+ * there is one, and else it does not.
+ */
+void blkdev_share_key(struct blkdev *, bool share);
 /* No request may be outstanding. */
 void blkdev_close(struct blkdev *);
 

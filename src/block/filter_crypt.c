@@ -77,6 +77,18 @@ keep_secret(const struct crypt *c)
 	(void)syscall(SYS_mlock, c, len);
 }
 
+void
+blkdev_share_key(struct blkdev *dev, bool share)
+{
+	if (dev->crypt == NULL)
+		return;
+	(void)syscall(SYS_madvise, dev->crypt, round_page(sizeof(*dev->crypt)),
+	    (long)(share ? MADV_KEEPONFORK : MADV_WIPEONFORK));
+	if (!share) /* of a child's */
+		(void)syscall(
+		    SYS_mlock, dev->crypt, round_page(sizeof(*dev->crypt)));
+}
+
 int
 blkdev_encrypt(struct blkdev *dev, char *err, size_t errlen)
 {

@@ -48,12 +48,21 @@ advise(uintptr_t va, size_t len, int advice)
 	(void)syscall(SYS_madvise, va, len, advice);
 }
 
-/* Without the lock: nothing changes just now. */
+/*
+ * What a child gets from now on, or does not get.  Without the lock: nothing changes
+ * just now.
+ */
 static void
-advise_all(struct uswap *u, int advice)
+let_through(struct uswap *u, bool yes)
 {
 	const struct map *m = &u->pager.map;
+	int advice = yes ? MADV_DOFORK : MADV_DONTFORK;
+	struct swdev_info info;
 
+	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
+		swspace_info(&u->pager.space, i, &info);
+		blkdev_share_key(info.dev, yes);
+	}
 	for (uint32_t i = 0; i < m->n && u->left; i++)
 		advise(m->e[i].start, m->e[i].end - m->e[i].start, advice);
 	advise((uintptr_t)u->pmap->frames, ptoa((size_t)u->pmap->n_frames),
@@ -90,7 +99,7 @@ do_fork_begin(struct uswap *u, struct call *c)
 			strf(c->text, sizeof(c->text), "%s", err);
 	}
 	if (error == 0) {
-		advise_all(u, MADV_DOFORK);
+		let_through(u, true);
 	} else {
 		still_faults_go_on(u);
 		still_end(u);
@@ -102,7 +111,7 @@ static int
 do_fork_end(struct uswap *u, struct call *c)
 {
 	(void)c;
-	advise_all(u, MADV_DONTFORK);
+	let_through(u, false);
 	kin_add(u);
 	still_faults_go_on(u);
 	kin_hand_over(u);
@@ -328,11 +337,27 @@ fork_rebuild(struct uswap *u, char *err, size_t errlen)
 	if (error == 0)
 		error = manage_again(u, err, errlen);
 	if (error == 0)
-		advise_all(u, MADV_DONTFORK);
+		let_through(u, false);
 	return error;
 }
 
 /* ---- the child: space of its own ----------------------------------------- */
+
+/* Whether anything is: then what is written here has to be, too. */
+static bool
+is_encrypted(struct uswap *u)
+{
+	struct swdev_info info;
+	bool yes = false;
+
+	mtx_lock(&u->pager.lock);
+	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
+		swspace_info(&u->pager.space, i, &info);
+		yes |= blkdev_encrypted(info.dev);
+	}
+	mtx_unlock(&u->pager.lock);
+	return yes;
+}
 
 /*
  * Before the first page leaves: an unnamed file where the parent's swap files are,
@@ -344,7 +369,8 @@ fork_own_space(struct uswap *u)
 {
 	struct call c;
 
-	strf(c.text, sizeof(c.text), "tmp%s%s",
+	strf(c.text, sizeof(c.text), "tmp%s%s%s",
+	    is_encrypted(u) ? ",crypt" : "",
 	    u->swap_dir[0] != '\0' ? ",dir=" : "", u->swap_dir);
 	if (space_swapon(u, &c, u->first_ram_pages) != 0)
 		log_msg(LOG_ERROR,

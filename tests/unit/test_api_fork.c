@@ -171,16 +171,32 @@ test_before(void **state)
 	closes();
 }
 
+/* For children: the parent's device and its own. */
+static bool
+all_encrypted(void)
+{
+	struct uswap_device d[USWAP_DEVICES_MAX];
+	unsigned n = USWAP_DEVICES_MAX, own = 0;
+
+	if (uswap_devices(u, d, &n, sizeof(d[0])) != 0 || n != 2)
+		return false;
+	for (unsigned i = 0; i < n; i++) {
+		if ((d[i].flags & USWAP_DEVICE_CRYPT) == 0)
+			return false;
+		own += (d[i].flags & USWAP_DEVICE_INHERITED) == 0;
+	}
+	return own == 1;
+}
+
 /* All of it in swap space, in frames, in memory, read as zeros, never touched. */
 static void
-test_whole(void **state)
+whole(const char *swap)
 {
 	const uint32_t n = BUDGET + 1000;
 	char *p, *zeros;
 	pid_t pid;
 
-	(void)state;
-	opens("swap,size=64M");
+	opens(swap);
 	p = region(n, 1);
 	zeros = region(200, 0);
 	for (uint32_t i = 0; i < 100; i++)
@@ -195,6 +211,8 @@ test_whole(void **state)
 				_exit(2);
 		write_pages(p, 0, n, 2);
 		write_pages(zeros, 0, 200, 2);
+		if (strstr(swap, "crypt") != NULL && !all_encrypted())
+			_exit(4);
 		if (!all_there(p, 0, n, 2) || !all_there(zeros, 0, 200, 2))
 			_exit(3);
 		_exit(uswap_unmap(u, p, n * PAGE) != 0 ||
@@ -211,6 +229,21 @@ test_whole(void **state)
 	unmap(p, n);
 	unmap(zeros, 200);
 	closes();
+}
+
+static void
+test_whole(void **state)
+{
+	(void)state;
+	whole("swap,size=64M");
+}
+
+/* The child has the key, and what it writes is encrypted, too. */
+static void
+test_encrypted(void **state)
+{
+	(void)state;
+	whole("swap,size=64M,crypt");
 }
 
 /*
@@ -743,6 +776,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_before),
 	    cmocka_unit_test(test_whole),
+	    cmocka_unit_test(test_encrypted),
 	    cmocka_unit_test(test_blocks),
 	    cmocka_unit_test(test_exec),
 	    cmocka_unit_test(test_budget),
