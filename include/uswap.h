@@ -186,7 +186,9 @@ USWAP_API int uswap_swapon_check(const char *spec);
  * already; ENOMEM the other devices have less free than this one holds: before
  * anything was moved, but with USWAP_FORCE, or because the space was used up
  * meanwhile; EINTR uswap_swapoff_stop; EIO the device is away and may have its
- * pages when it is back, without USWAP_FORCE; EINVAL unknown flags; EAGAIN, EMFILE, ENOMEM no thread or buffers for the move.
+ * pages when it is back, without USWAP_FORCE; EINVAL unknown flags; EAGAIN all that is
+ * left on it is read by forked children; EAGAIN, EMFILE, ENOMEM no thread or buffers
+ * for the move.
  */
 enum {
 	/*

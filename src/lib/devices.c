@@ -151,6 +151,12 @@ explain(char *text, size_t len, const char *name, int error)
 		    "again when it is back, or give them up with -f",
 		    name);
 		break;
+	case -EAGAIN:
+		strf(text, len,
+		    "%s stays in use: forked children read what is on it; try "
+		    "again when they have ended",
+		    name);
+		break;
 	case -EINTR:
 		strf(text, len, "%s stays in use: interrupted", name);
 		break;

@@ -128,7 +128,6 @@ kid_end(struct uswap *u, struct kid *k)
 {
 	struct pager *pg = &u->pager;
 
-	pg->lent -= swhold_blocks(k->hold);
 	swhold_drop(&pg->space, k->hold);
 	close(k->witness);
 	/* What could not be written may be tried again. */
@@ -261,8 +260,6 @@ take_hold(struct uswap *u, struct birth *b)
 
 	mtx_lock(&pg->lock);
 	error = swhold_take(&pg->space, &b->kid.hold);
-	if (error == 0)
-		pg->lent += swhold_blocks(b->kid.hold);
 	mtx_unlock(&pg->lock);
 	return error;
 }
@@ -300,7 +297,6 @@ kin_give_up(struct uswap *u)
 	struct birth *b = &u->kin.birth;
 
 	mtx_lock(&u->pager.lock);
-	u->pager.lent -= swhold_blocks(b->kid.hold);
 	swhold_drop(&u->pager.space, b->kid.hold);
 	mtx_unlock(&u->pager.lock);
 	close(b->listener);
@@ -437,7 +433,6 @@ kin_forked(struct uswap *u)
 	while (kin->n > 0)
 		swhold_drop(s, kin->kid[--kin->n].hold);
 	swhold_drop(s, kin->birth.kid.hold);
-	u->pager.lent = 0;
 	swspace_inherit(s);
 	forget_unreadable(s);
 	u->parent = kin->birth.parent;

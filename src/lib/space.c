@@ -337,7 +337,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .pages_moved = k->pages_moved,
 	    .transfers_slow = swspace_slow(&pg->space),
 	    .children = u->kin.n,
-	    .swap_held = ptoa(pg->lent),
+	    .swap_held = ptoa(swspace_held(&pg->space)),
 	};
 	mtx_unlock(&pg->lock);
 	return 0;

@@ -393,6 +393,7 @@ void
 pager_check(struct pager *pg)
 {
 	uint64_t resident = 0, blocks = 0, pip = 0;
+	uint64_t held = swspace_held(&pg->space);
 
 	map_check(&pg->map);
 	pages_check(&pg->pages);
@@ -413,9 +414,8 @@ pager_check(struct pager *pg)
 	    "objects hold %ju pages, the pager counts %u", resident,
 	    pg->resident);
 	if (pip == 0)
-		KASSERT(
-		    blocks + pg->moving + pg->lent == swspace_owned(&pg->space),
-		    "blocks leaked: %ju assigned, %u moving, %ju lent, %ju "
+		KASSERT(blocks + pg->moving + held == swspace_owned(&pg->space),
+		    "blocks leaked: %ju assigned, %u moving, %ju held, %ju "
 		    "owned",
-		    blocks, pg->moving, pg->lent, swspace_owned(&pg->space));
+		    blocks, pg->moving, held, swspace_owned(&pg->space));
 }

@@ -90,7 +90,6 @@ struct pager {
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
 	uint32_t moving; /* (L) new blocks of moves in flight: pager_off.h */
-	uint64_t lent; /* (L) blocks that are held for forked children */
 	bool grow; /* (L) swap space is full: exceed the budget */
 	bool still; /* (L) see pager_still */
 	bool said_tables; /* (L) that objects have no room for more leaves */

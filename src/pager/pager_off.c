@@ -322,6 +322,8 @@ swapoff_step(struct swapoff *so)
 	if (atomic_load(&so->stop) && so->error == 0)
 		so->error = -EINTR;
 	mtx_lock(&pg->lock);
+	if (so->error == 0 && swspace_only_held(so->dev))
+		so->error = -EAGAIN;
 	done = so->error != 0 || swspace_used_on(so->dev) == 0;
 	if (!done && !so->pause && work(so))
 		any = true;

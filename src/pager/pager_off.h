@@ -125,8 +125,8 @@ int swapoff_begin(struct swapoff *, struct swdev *, bool force);
 bool swapoff_step(struct swapoff *);
 /*
  * Whether it is over.  Then *ret is 0 and the device is closed; or -ENOMEM (the
- * space was used up), -EIO (the device is away) or -EINTR (stop was set), and it
- * is in full use again.
+ * space was used up), -EIO (the device is away), -EAGAIN (all that is left is held
+ * for forked children) or -EINTR (stop was set), and it is in full use again.
  */
 bool swapoff_over(const struct swapoff *, int *ret);
 

@@ -225,5 +225,6 @@ swdev_check(const struct swdev *d)
 	    "(3) %u used, %u bad, %u free of %u", d->used, d->bad, nfree,
 	    d->blocks);
 	KASSERT(!d->inherited || d->closing, "(5) inherited and in use");
+	KASSERT(d->held <= d->used + d->extra, "(6) %ju held", d->held);
 	check_owners(d);
 }

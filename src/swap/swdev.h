@@ -34,6 +34,7 @@
  * (4) Only used blocks have owners; extra is the sum of those beyond the first.
  *     As many blocks are bad as are SWDEV_RETIRED.
  * (5) An inherited device is closing.
+ * (6) There are no more holds than owners.
  *
  * A device that is *closing* (FreeBSD's SW_CLOSING) gives nothing out; what is
  * given back to it stays with it, and is there if it is opened again.  So it is
@@ -53,6 +54,7 @@ struct swdev {
 	uint32_t bad; /* retired: neither used nor free, for ever */
 	uint16_t *more; /* for each block; memory only where it was shared */
 	uint64_t extra; /* owners beyond the first of each block */
+	uint64_t held; /* of all owners, those that are holds: swhold.h */
 };
 
 /* More than SWDEV_LABEL blocks.  NULL (dev still the caller's): no memory. */

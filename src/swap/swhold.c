@@ -18,7 +18,6 @@ struct held {
 
 struct swhold {
 	size_t bytes; /* of the mapping, with all bits */
-	uint64_t count; /* bits that are set */
 	unsigned n;
 	struct held dev[SWDEV_MAX];
 };
@@ -53,7 +52,7 @@ create(const struct swspace *s)
 }
 
 static bool
-take_device(struct swhold *h, struct swdev *d, const struct held *e)
+take_device(struct swdev *d, const struct held *e)
 {
 	uint32_t at = 0, n;
 
@@ -62,7 +61,7 @@ take_device(struct swhold *h, struct swdev *d, const struct held *e)
 			return false;
 		for (uint32_t i = at; i < at + n; i++)
 			e->bits[i / 64] |= UINT64_C(1) << i % 64;
-		h->count += n;
+		d->held += n;
 	}
 	return true;
 }
@@ -75,7 +74,7 @@ swhold_take(struct swspace *s, struct swhold **ret)
 	if (h == NULL)
 		return -ENOMEM;
 	for (unsigned i = 0; i < h->n; i++)
-		if (!take_device(h, s->dev[i], &h->dev[i])) {
+		if (!take_device(s->dev[i], &h->dev[i])) {
 			swhold_drop(s, h);
 			return -EAGAIN;
 		}
@@ -100,6 +99,17 @@ next_run(const struct held *e, uint32_t *at, uint32_t *n)
 	return true;
 }
 
+/* The device at that place: it is there as long as something is held. */
+static struct swdev *
+device_at(const struct swspace *s, uint32_t first)
+{
+	unsigned i = 0;
+
+	while (s->dev[i]->first != first)
+		i++;
+	return s->dev[i];
+}
+
 void
 swhold_drop(struct swspace *s, struct swhold *h)
 {
@@ -107,26 +117,10 @@ swhold_drop(struct swspace *s, struct swhold *h)
 		const struct held *e = &h->dev[i];
 		uint32_t at = 0, n;
 
-		for (; next_run(e, &at, &n); at += n)
+		for (; next_run(e, &at, &n); at += n) {
+			device_at(s, e->first)->held -= n;
 			swspace_free(s, (swblk_t){e->first + at}, n);
+		}
 	}
 	mem_unmap(h, h->bytes);
-}
-
-uint64_t
-swhold_blocks(const struct swhold *h)
-{
-	return h->count;
-}
-
-bool
-swhold_has(const struct swhold *h, swblk_t blk)
-{
-	for (unsigned i = 0; i < h->n; i++) {
-		uint32_t at = blk.v - h->dev[i].first;
-
-		if (at < h->dev[i].blocks)
-			return (h->dev[i].bits[at / 64] >> at % 64 & 1) != 0;
-	}
-	return false;
 }

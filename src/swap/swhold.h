@@ -21,7 +21,5 @@ struct swhold;
 int swhold_take(struct swspace *, struct swhold **ret);
 /* Frees each of them once. */
 void swhold_drop(struct swspace *, struct swhold *);
-uint64_t swhold_blocks(const struct swhold *);
-bool swhold_has(const struct swhold *, swblk_t);
 
 #endif

@@ -452,6 +452,23 @@ swspace_owned(const struct swspace *s)
 	return owned;
 }
 
+uint64_t
+swspace_held(const struct swspace *s)
+{
+	uint64_t held = 0;
+	unsigned i;
+
+	for (i = 0; i < s->ndev; i++)
+		held += s->dev[i]->held;
+	return held;
+}
+
+bool
+swspace_only_held(const struct swdev *d)
+{
+	return d->used > 0 && d->held == d->used + d->extra;
+}
+
 swblk_t
 swspace_place(const struct swdev *d, uint32_t *n)
 {

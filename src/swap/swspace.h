@@ -121,6 +121,10 @@ uint64_t swspace_used(const struct swspace *);
 uint64_t swspace_owned(const struct swspace *);
 /* Transfers that took longer than BLK_SLOW_NS, of all devices there were. */
 uint64_t swspace_slow(const struct swspace *);
+/* Of these owners, those that are holds (swhold.h). */
+uint64_t swspace_held(const struct swspace *);
+/* Whether a device is in use, and by holds only. */
+bool swspace_only_held(const struct swdev *);
 /* Its place in the block space: *n blocks from the one returned on. */
 swblk_t swspace_place(const struct swdev *, uint32_t *n);
 

@@ -299,6 +299,42 @@ test_blocks(void **state)
 	closes();
 }
 
+/* A device that a child reads from stays, with nothing else on it. */
+static void
+test_swapoff(void **state)
+{
+	const uint32_t n = 500;
+	struct gate g;
+	pid_t pid;
+	char *p;
+
+	(void)state;
+	opens("swap,size=16M,prio=1");
+	works(uswap_swapon(u, path("swap2,size=16M")));
+	p = region(n, 1);
+	page_out(p, 0, n);
+	gate_init(&g);
+	pid = child();
+	if (pid == 0) {
+		gate_wait(&g);
+		/* Nor can the child take it away. */
+		if (uswap_swapoff(u, path("swap"), 0) != -EBUSY)
+			_exit(1);
+		_exit(!all_there(p, 0, n, 1));
+	}
+	fails(uswap_swapoff(u, path("swap"), 0), EAGAIN, "forked children");
+	assert_true(stats().pages_moved >= n);
+	check_pages(p, 0, n, 1);
+	gate_open(&g);
+	ends_well(pid);
+	no_children();
+	works(uswap_swapoff(u, path("swap"), 0));
+	check_pages(p, 0, n, 1);
+	unmap(p, n);
+	closes();
+	(void)unlink(path("swap2"));
+}
+
 /* A program that the child executes has nothing of it. */
 static void
 test_exec(void **state)
@@ -778,6 +814,7 @@ main(void)
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_encrypted),
 	    cmocka_unit_test(test_blocks),
+	    cmocka_unit_test(test_swapoff),
 	    cmocka_unit_test(test_exec),
 	    cmocka_unit_test(test_budget),
 	    cmocka_unit_test(test_grandchild),

@@ -737,7 +737,7 @@ held(void **state)
 {
 	struct swhold *a, *b;
 	struct swspace s;
-	swblk_t blk[2], bad;
+	swblk_t blk[2];
 
 	(void)state;
 	swspace_init(&s);
@@ -745,18 +745,19 @@ held(void **state)
 	add(&s, 70 + SWDEV_LABEL, 0);
 	blk[0] = alloc(&s, 130);
 	blk[1] = alloc(&s, 70);
-	swspace_retire(&s, bad = swblk_add(blk[0], 64));
+	swspace_retire(&s, swblk_add(blk[0], 64));
 	swspace_free(&s, swblk_add(blk[0], 3), 1);
 	assert_int_equal(swhold_take(&s, &a), 0);
 	swspace_check(&s);
-	assert_int_equal(swhold_blocks(a), 198);
+	assert_int_equal(swspace_held(&s), 198);
 	assert_int_equal(swspace_owned(&s), 396);
-	assert_true(swhold_has(a, blk[1]) && swhold_has(a, blk[0]));
-	assert_false(swhold_has(a, bad) || swhold_has(a, SWBLK_NONE));
-	assert_false(swhold_has(a, swblk_add(blk[0], 3)));
 	assert_int_equal(swhold_take(&s, &b), 0);
+	assert_false(swspace_only_held(s.dev[1]));
 	swspace_free(&s, blk[1], 70);
+	assert_true(swspace_only_held(s.dev[1]));
+	assert_false(swspace_only_held(s.dev[0]));
 	swhold_drop(&s, a);
+	assert_true(swspace_only_held(s.dev[1]));
 	swspace_check(&s);
 	assert_int_equal(s.avail, 71);
 	swspace_retire(&s, blk[0]);
@@ -764,6 +765,8 @@ held(void **state)
 	swspace_check(&s);
 	assert_int_equal(s.avail, 71 + 70);
 	assert_int_equal(s.bad, 2);
+	assert_int_equal(swspace_held(&s), 0);
+	assert_false(swspace_only_held(s.dev[1]));
 	swspace_free(&s, swblk_add(blk[0], 1), 2);
 	swspace_free(&s, swblk_add(blk[0], 4), 60);
 	swspace_free(&s, swblk_add(blk[0], 65), 65);
