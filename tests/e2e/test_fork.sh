@@ -1,25 +1,94 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# fork: a child sees the right bytes or does not come to be; never zeros.
+# fork: a child sees what was there at the fork; it and its parent stay within what
+# there is of the budget, and nothing is left behind.
 . "$(dirname "$0")/../support/e2e.sh"
 
-# All of it paged out in part: forks.c says what each must do.
-for how in fork raw spawn system; do
-	swapped 48 "$bin/forks" 128 $how
+# Twice as much as there is memory: forks.c says what each must do.
+for how in fork nested kill exec daemon refused raw spawn system; do
+	swapped 48 "$bin/forks" 96 $how
 done
+swapped 48 "$bin/forks" 32 threads
 
-# Nothing paged out: everything must work as without uswap.
+# Nothing paged out, and no pager so far.
 run() {
 	timeout -k 5 60 "$USWAP" run --ram 256M -- "$@" || fail "exit code $? of: $*"
 }
-run "$bin/forks" 1 fork must
-run "$bin/forks" 32 fork must
+run "$bin/forks" 1 fork
+run "$bin/forks" 32 nested
+run "$bin/forks" 32 daemon
 [ "$(run sh -c 'seq 3 | sort -r | tr "\n" " "; (echo sub)')" = '3 2 1 sub' ] ||
     fail 'a shell with a pipe'
+
+# A program that does all this by itself.
 python=$(python3 -c 'import sys; print(sys.executable)')
-swapped 48 "$python" -c '
-import subprocess
+swapped 64 "$python" -c '
+import multiprocessing, subprocess, os
 a = [bytes([i % 251]) * (1 << 20) for i in range(128)]
-for i in range(20):
+def right():
+    return all(b == bytes([i % 251]) * (1 << 20) for i, b in enumerate(a))
+def part(k):
+    return sum(b[0] for b in a[k::4]) + sum(bytearray(1 << 24))
+for i in range(10):
     assert subprocess.check_output(["echo", "hello"]) == b"hello\n"
-assert all(b == bytes([i % 251]) * (1 << 20) for i, b in enumerate(a))'
+with multiprocessing.get_context("fork").Pool(3) as pool:
+    got = pool.map(part, range(4))
+assert got == [part(k) for k in range(4)]
+assert right()'
+
+# Many, one after the other, killed and otherwise, while threads change memory: no
+# thread, no descriptor, no block, no file more than before.
+mkfifo "$dir/in" "$dir/out"
+"$USWAP" run --ram 48M --swap "$dir/loop,size=512M" -- "$bin/forks" 64 loop \
+    "$(scale 200 10000)" <"$dir/in" >"$dir/out" 2>"$dir/err" &
+exec 3>"$dir/in" 4<"$dir/out"
+read -r line <&4 || fail "the loop: $(cat "$dir/err")"
+[ "$line" = 'loop: 0 threads, 0 descriptors more' ] || fail "$line"
+pid=$(pgrep -n -f "forks 64 loop")
+[ "$(find "$dir" -name '*.sock' | wc -l)" -eq 1 ] ||
+    fail "control sockets are left: $(find "$dir" -name '*.sock')"
+"$USWAP" info --json "$pid" >"$dir/info" || fail 'no info'
+python3 - "$dir/info" <<'END' || fail 'blocks are left'
+import json, sys
+st = json.load(open(sys.argv[1]))["stats"]
+print("test_fork:", {k: st[k] for k in ("children", "swap_held", "swap_used",
+    "managed", "ram_budget")})
+assert st["children"] == 0 and st["swap_held"] == 0, st
+assert st["swap_used"] <= st["managed"], st
+assert st["ram_budget"] == 48 << 20, st
+END
+exec 3>&- 4<&-
+wait $! || fail "the loop ended with $?"
+
+# The tree: a child is listed below its parent, with its share.
+"$USWAP" run --ram 64M -- "$python" -c '
+import os, sys, time
+a = bytearray(96 << 20)
+for i in range(0, len(a), 4096): a[i] = 1
+r, w = os.pipe()
+if os.fork() == 0:
+    os.write(w, b"x")
+    time.sleep(60)
+os.read(r, 1)
+print("ready", flush=True)
+time.sleep(60)' >"$dir/out2" 2>"$dir/err" &
+top=$!
+for i in $(seq 100); do
+	grep -q ready "$dir/out2" && break
+	sleep 0.1
+done
+"$USWAP" list >"$dir/tree"
+"$USWAP" list --json >"$dir/json"
+pkill -P $top
+kill $top
+python3 - "$dir/json" <<'END' || fail "the tree: $(cat "$dir/tree")"
+import json, sys
+a = json.load(open(sys.argv[1]))
+parent = [p for p in a if p["parent"] == 0]
+child = [p for p in a if p["parent"] != 0]
+assert len(parent) == len(child) == 1, a
+assert child[0]["parent"] == parent[0]["pid"], a
+assert parent[0]["ram_budget"] + child[0]["ram_budget"] == 64 << 20, a
+END
+grep -q "  $python" "$dir/tree" || grep -qE '[0-9]   /' "$dir/tree" ||
+    fail "the tree: $(cat "$dir/tree")"
