@@ -584,7 +584,8 @@ USWAP_API void uswap_control_end(uswap_t *u);
  * gone.  What the child pages out goes to an unnamed file beside the parent's swap
  * files, made when the first page leaves.  The child has a quarter of the parent's
  * budget, 4 MiB at least, which the parent has back when the child, and each child
- * of its own, has ended or executed another program: see ram_budget.
+ * of its own, has ended or executed another program: see ram_budget.  When the parent
+ * ends first, one of its children has what it had, within a second.
  *
  * For that both sides of a fork call
  *

@@ -22,10 +22,11 @@
 /* How long who connects may take to show the token. */
 #define TOKEN_MS 1000
 
-/* Room for the descriptors of all devices in a message. */
+/* Room for the descriptors of all devices, and of the will, in a message. */
+#define FDS_MAX (SWDEV_MAX + 1)
 union control {
 	struct cmsghdr align;
-	char room[CMSG_SPACE(sizeof(int) * SWDEV_MAX)];
+	char room[CMSG_SPACE(sizeof(int) * FDS_MAX)];
 };
 
 /* ---- shares -------------------------------------------------------------- */
@@ -78,26 +79,6 @@ set_budget(struct uswap *u)
 	return next == UINT64_MAX ? 0 : next - now;
 }
 
-int
-kin_tick(struct uswap *u)
-{
-	uint64_t left = 0, now = clock_now_ns(&clock_real);
-	unsigned children;
-
-	if (u->kin.n > 0 && now - u->kin.looked_ns >= LOOK_NS) {
-		u->kin.looked_ns = now;
-		kin_reap(u);
-	}
-	mtx_lock(&u->pager.lock);
-	if (u->kin.waits)
-		left = set_budget(u);
-	children = u->kin.n;
-	mtx_unlock(&u->pager.lock);
-	if (left > 0)
-		return (int)(left / NS_PER_MS) + 1;
-	return children > 0 ? (int)(LOOK_NS / NS_PER_MS) : -1;
-}
-
 /* ---- the witness --------------------------------------------------------- */
 
 static bool
@@ -106,21 +87,86 @@ is_gone(const struct kid *k)
 	return fcntl(k->witness, F_ADD_SEALS, F_SEAL_WRITE) == 0;
 }
 
+/* A file, and a mapping of its first page that keeps it from being sealed. */
 static int
-make_witness(struct birth *b)
+make_file(const char *name, int *ret_fd, void **ret)
 {
-	struct kid *k = &b->kid;
+	int fd = (int)syscall(
+	    SYS_memfd_create, name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	k->witness = (int)syscall(
-	    SYS_memfd_create, "uswap-child", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (k->witness < 0)
+	if (fd < 0)
 		return -errno;
-	b->mapping = mem_map_shared(k->witness, PAGE_SIZE);
-	if (b->mapping != NULL)
+	if (ftruncate(fd, (off_t)PAGE_SIZE) == 0 &&
+	    (*ret = mem_map_shared(fd, PAGE_SIZE)) != NULL) {
+		*ret_fd = fd;
 		return 0;
-	close(k->witness);
+	}
+	close(fd);
 	return -ENOMEM;
 }
+
+/* ---- the will ------------------------------------------------------------- */
+
+void
+kin_init(struct kin *kin)
+{
+	kin->will = kin->parents_will = -1;
+}
+
+/* It is made with the first child, which must not have the mapping. */
+static int
+make_will(struct uswap *u)
+{
+	struct kin *kin = &u->kin;
+	void *p;
+	int error;
+
+	if (kin->will >= 0)
+		return 0;
+	error = make_file("uswap-will", &kin->will, &p);
+	if (error != 0)
+		return error;
+	(void)syscall(SYS_madvise, p, PAGE_SIZE, MADV_DONTFORK);
+	mtx_lock(&u->pager.lock);
+	kin->will_ram = p;
+	*kin->will_ram = u->ram_pages;
+	mtx_unlock(&u->pager.lock);
+	return 0;
+}
+
+/* Lock held. */
+static void
+change_ram(struct uswap *u, int64_t pages)
+{
+	u->ram_pages = (uint64_t)((int64_t)u->ram_pages + pages);
+	if (u->kin.will_ram != NULL)
+		*u->kin.will_ram = u->ram_pages;
+}
+
+/* The parent is gone: nobody maps its will.  EPERM: another has inherited. */
+static void
+look_for_will(struct uswap *u)
+{
+	struct kin *kin = &u->kin;
+	uint64_t pages = 0;
+
+	if (fcntl(kin->parents_will, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) ==
+	    0) {
+		if (pread(kin->parents_will, &pages, sizeof(pages), 0) !=
+		    (ssize_t)sizeof(pages))
+			pages = 0;
+	} else if (errno == EBUSY) {
+		return;
+	}
+	close(kin->parents_will);
+	kin->parents_will = -1;
+	mtx_lock(&u->pager.lock);
+	change_ram(u, (int64_t)pages);
+	(void)set_budget(u);
+	mtx_unlock(&u->pager.lock);
+}
+
+/* ---- the end of a child --------------------------------------------------- */
 
 /* Lock held. */
 static void
@@ -132,7 +178,7 @@ kid_end(struct uswap *u, struct kid *k)
 	close(k->witness);
 	/* What could not be written may be tried again. */
 	pg->grow = false;
-	u->ram_pages += k->ram_pages;
+	change_ram(u, k->ram_pages);
 }
 
 /* Takes one that is gone off the list; false if there is none. */
@@ -166,6 +212,31 @@ kin_reap(struct uswap *u)
 			ctl_remove_stale(u->ctl, gone.pid);
 }
 
+int
+kin_tick(struct uswap *u)
+{
+	uint64_t left = 0, now = clock_now_ns(&clock_real);
+	unsigned children;
+
+	if (now - u->kin.looked_ns >= LOOK_NS) {
+		u->kin.looked_ns = now;
+		if (u->kin.n > 0)
+			kin_reap(u);
+		if (u->kin.parents_will >= 0)
+			look_for_will(u);
+	}
+	mtx_lock(&u->pager.lock);
+	if (u->kin.waits)
+		left = set_budget(u);
+	children = u->kin.n;
+	mtx_unlock(&u->pager.lock);
+	if (left > 0)
+		return (int)(left / NS_PER_MS) + 1;
+	if (children > 0 || u->kin.parents_will >= 0)
+		return (int)(LOOK_NS / NS_PER_MS);
+	return -1;
+}
+
 void
 kin_forget(struct uswap *u)
 {
@@ -175,6 +246,13 @@ kin_forget(struct uswap *u)
 	while (kin->n > 0)
 		kid_end(u, &kin->kid[--kin->n]);
 	mtx_unlock(&u->pager.lock);
+	if (kin->parents_will >= 0)
+		close(kin->parents_will);
+	if (kin->will < 0)
+		return;
+	mem_unmap(kin->will_ram, PAGE_SIZE);
+	close(kin->will);
+	kin_init(kin);
 }
 
 /* ---- before and after the fork ------------------------------------------- */
@@ -272,7 +350,9 @@ kin_prepare(struct uswap *u, char *err, size_t errlen)
 
 	*b = (struct birth){.parent = getpid()};
 	b->kid.ram_pages = share_of(u);
-	error = make_witness(b);
+	error = make_will(u);
+	if (error == 0)
+		error = make_file("uswap-child", &b->kid.witness, &b->mapping);
 	if (error != 0)
 		goto out;
 	error = make_listener(b);
@@ -313,14 +393,14 @@ kin_add(struct uswap *u)
 	mtx_lock(&u->pager.lock);
 	b->kid.due_ns = clock_now_ns(&clock_real) + KIN_GRACE_MS * NS_PER_MS;
 	u->kin.kid[u->kin.n++] = b->kid;
-	u->ram_pages -= b->kid.ram_pages;
+	change_ram(u, -(int64_t)b->kid.ram_pages);
 	(void)set_budget(u);
 	mtx_unlock(&u->pager.lock);
 }
 
 /* ---- descriptors --------------------------------------------------------- */
 
-/* Those of the devices that have one, in their order; returns how many. */
+/* Those of the devices that have one, in their order, and the will's. */
 static unsigned
 descriptors(struct uswap *u, int *fd)
 {
@@ -332,13 +412,14 @@ descriptors(struct uswap *u, int *fd)
 		if (blkdev_fd(info.dev) >= 0)
 			fd[n++] = blkdev_fd(info.dev);
 	}
+	fd[n++] = u->kin.will;
 	return n;
 }
 
 static bool
 send_descriptors(struct uswap *u, int to)
 {
-	int fd[SWDEV_MAX];
+	int fd[FDS_MAX];
 	unsigned n = descriptors(u, fd);
 	union control control = {0};
 	struct iovec iov = {&n, sizeof(n)};
@@ -435,6 +516,9 @@ kin_forked(struct uswap *u)
 	swhold_drop(s, kin->birth.kid.hold);
 	swspace_inherit(s);
 	forget_unreadable(s);
+	/* Their numbers are of another table, and the mapping is not here. */
+	kin_init(kin);
+	kin->will_ram = NULL;
 	u->parent = kin->birth.parent;
 	u->ram_pages = kin->birth.kid.ram_pages;
 	kin->grace_pages = u->pager.resident;
@@ -463,7 +547,7 @@ receive_descriptors(int from, int *fd, unsigned *n)
 	c = CMSG_FIRSTHDR(&msg);
 	if (*n == 0)
 		return 0;
-	if (*n > SWDEV_MAX || c == NULL || (msg.msg_flags & MSG_CTRUNC) != 0 ||
+	if (*n > FDS_MAX || c == NULL || (msg.msg_flags & MSG_CTRUNC) != 0 ||
 	    c->cmsg_len != CMSG_LEN(*n * sizeof(int)))
 		return -EMFILE;
 	memcpy(fd, CMSG_DATA(c), *n * sizeof(int));
@@ -499,12 +583,12 @@ int
 kin_fetch(struct uswap *u, char *err, size_t errlen)
 {
 	struct swspace *s = &u->pager.space;
-	int fd[SWDEV_MAX], error;
+	int fd[FDS_MAX], error;
 	struct swdev_info info;
 	unsigned n = 0;
 
 	error = fetch(&u->kin.birth, fd, &n);
-	if (error == 0 && n != s->ndev)
+	if (error == 0 && n != s->ndev + 1)
 		error = -EPROTO;
 	if (error != 0) {
 		strf(err, errlen,
@@ -512,9 +596,10 @@ kin_fetch(struct uswap *u, char *err, size_t errlen)
 		    strerrordesc_np(-error), ctx_start_hint(error));
 		return error;
 	}
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < s->ndev; i++) {
 		swspace_info(s, i, &info);
 		blkdev_set_fd(info.dev, fd[i]);
 	}
+	u->kin.parents_will = fd[s->ndev];
 	return 0;
 }

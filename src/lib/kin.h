@@ -16,6 +16,11 @@
  * them.  They are the parent's open files, so that a lock on a file holds until
  * all have closed it.
  *
+ * And when the parent ends first?  Its children have the descriptor of another such
+ * file, its *will*, which only the parent maps: there stands what it has left of the
+ * budget.  Sealing succeeds once, and who succeeds has inherited it: daemon(3) leaves
+ * the program with all that it had.
+ *
  * Context: the clerk, and the page-out thread, which is stopped while the clerk
  * makes a child.
  */
@@ -69,6 +74,9 @@ struct kin {
 	 */
 	uint32_t grace_pages;
 	uint64_t grace_ns;
+	int will; /* the clerk's; -1: there has been no child */
+	uint64_t *will_ram; /* pager's lock: in it, ram_pages as it is */
+	int parents_will; /* page-out's; -1: none, or dealt with */
 	uint64_t looked_ns; /* page-out's: when it last looked who is gone */
 	bool waits; /* pager's lock: some of these times are to come */
 };
@@ -97,9 +105,13 @@ void kin_hand_over(struct uswap *);
  */
 int kin_tick(struct uswap *);
 
+void kin_init(struct kin *);
 /* Takes back what children had that are gone.  Without the pager's lock. */
 void kin_reap(struct uswap *);
-/* The pager ends: its blocks are nobody's, whether children live or not. */
+/*
+ * The pager ends: its blocks are nobody's, whether children live or not, and what it
+ * had of the budget goes to one of them.
+ */
 void kin_forget(struct uswap *);
 
 /* In the child, its only thread: what its parent's children have is not its. */

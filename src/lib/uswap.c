@@ -68,6 +68,7 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	u->ram_pages = atop(o.ram != 0 ? o.ram : config_default_ram());
 	u->ram_pages =
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
+	kin_init(&u->kin);
 	u->first_ram_pages = u->ram_pages;
 	u->nhandlers = o.handlers != 0 ? o.handlers : config_default_handlers();
 	log_setup(o.flags & USWAP_QUIET ? -1 : 2,

@@ -475,6 +475,59 @@ test_grandchild(void **state)
 	grandchild(true);
 }
 
+/* Who outlives its parent has all of its budget, in the end. */
+static void
+test_heir(void **state)
+{
+	struct uswap_stats st;
+	int fd[2];
+	pid_t pid;
+	char *p, c = 0;
+
+	(void)state;
+	opens_with(4 * RAM, "swap,size=16M");
+	p = region(100, 1);
+	page_out(p, 0, 50);
+	assert_int_equal(pipe(fd), 0);
+	pid = child();
+	if (pid == 0) {
+		uint64_t had = stats().ram_budget;
+
+		for (int i = 0; i < 2; i++) /* one of them inherits */
+			if (child() == 0) {
+				uint64_t share = stats().ram_budget;
+
+				if (share * 3 > had)
+					_exit(1);
+				for (int tries = 0; tries < 30; tries++) {
+					usleep(100000);
+					st = stats();
+					if (st.ram_budget > share)
+						break;
+				}
+				if (!all_there(p, 0, 100, 1))
+					_exit(2);
+				c = st.ram_budget > share ? 'h' : '-';
+				if (st.ram_budget > had)
+					c = '!';
+				(void)!write(fd[1], &c, 1);
+				sleep(1); /* nobody inherits from the heir */
+				_exit(0);
+			}
+		_exit(0);
+	}
+	ends_well(pid);
+	close(fd[1]);
+	assert_int_equal(read(fd[0], &c, 1), 1);
+	assert_int_equal(c, 'h');
+	assert_int_equal(read(fd[0], &c, 1), 1);
+	assert_int_equal(c, '-');
+	close(fd[0]);
+	no_children_of(4 * RAM);
+	unmap(p, 100);
+	closes();
+}
+
 /* ---- without uswap_fork_begin --------------------------------------------- */
 
 /* Once a page has left a bare fork has nothing. */
@@ -765,6 +818,7 @@ test_many(void **state)
 	unsigned threads[2], descriptors[2];
 	static struct writer w[WRITERS];
 	struct rng r = {test_seed()};
+	pid_t first;
 	char *p;
 
 	(void)state;
@@ -782,6 +836,11 @@ test_many(void **state)
 		assert_int_equal(
 		    pthread_create(&w[i].thread, NULL, writer_main, &w[i]), 0);
 	}
+	/* The first child leaves something, which is for all. */
+	if ((first = child()) == 0)
+		_exit(0);
+	ends_well(first);
+	no_children();
 	count_things(&threads[0], &descriptors[0]);
 	for (unsigned i = 0; i < rounds; i++) {
 		pid_t pid = child();
@@ -818,6 +877,7 @@ main(void)
 	    cmocka_unit_test(test_exec),
 	    cmocka_unit_test(test_budget),
 	    cmocka_unit_test(test_grandchild),
+	    cmocka_unit_test(test_heir),
 	    cmocka_unit_test(test_bare),
 	    cmocka_unit_test(test_no_pager),
 	    cmocka_unit_test(test_no_space),
