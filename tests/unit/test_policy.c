@@ -47,11 +47,34 @@ divide(void *arg)
 static void
 test_limits(void **state)
 {
-	uint32_t few = RAM_PAGES_MIN - 1, many = RAM_PAGES_MAX + 1;
+	uint32_t few = SHARE_PAGES_MIN - 1, many = RAM_PAGES_MAX + 1;
 
 	(void)state;
 	assert_aborts(divide, &few);
 	assert_aborts(divide, &many);
+}
+
+/* A budget is divided until there is no more to divide; nobody has too little. */
+static void
+test_share(void **state)
+{
+	struct pager_params p = {0};
+	uint32_t left = 10 * SHARE_PAGES_MIN + 7, share, n = 0, sum = 0;
+
+	(void)state;
+	assert_int_equal(policy_share(100000), 25000);
+	for (; (share = policy_share(left)) != 0; n++) {
+		assert_true(share >= SHARE_PAGES_MIN);
+		left -= share;
+		sum += share;
+		assert_true(left >= SHARE_PAGES_MIN);
+	}
+	assert_true(n >= 5 && left < 2 * SHARE_PAGES_MIN);
+	assert_int_equal(sum + left, 10 * SHARE_PAGES_MIN + 7);
+	/* The least is a budget, if a small one. */
+	policy_divide(SHARE_PAGES_MIN, &p);
+	assert_true(p.buffers >= CLUSTER_MAX);
+	assert_true(p.free_high + p.inactive_goal < p.budget / 4);
 }
 
 /* One page always; never more than half of what is free. */
@@ -75,6 +98,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_divide),
 	    cmocka_unit_test(test_limits),
+	    cmocka_unit_test(test_share),
 	    cmocka_unit_test(test_window),
 	};
 
