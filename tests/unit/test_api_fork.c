@@ -670,8 +670,10 @@ test_no_space(void **state)
 	pid = fork();
 	if (pid == 0) {
 		limit(RLIMIT_FSIZE, 0);
-		if (uswap_fork_end(u, 1) != 0)
+		if (uswap_fork_end(u, 1) != 0) {
+			fprintf(stderr, "child: %s\n", uswap_error());
 			_exit(1);
+		}
 		if (!all_there(p, 0, n, 1))
 			_exit(2);
 		write_pages(p, 0, n, 2);
