@@ -363,9 +363,8 @@ USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
  * memory as far as they fit, and the first touch of each is a soft fault.  Other
  * calls on the context wait.
  *
- * Errors: EFAULT the range is not one managed region; EBUSY a page is wired,
- * pinned by a transfer or protected by the program, or the region is reserved
- * (uswap_reserve); ENOSPC swap space cannot hold what is in memory; ENOMEM;
+ * Errors: EFAULT the range is not one managed region; EBUSY a page is wired
+ * or pinned by a transfer, or the region is reserved (uswap_reserve); ENOSPC swap space cannot hold what is in memory; ENOMEM;
  * EMLINK a page has been cloned 32767 times.  All or nothing.
  */
 USWAP_API int uswap_clone(

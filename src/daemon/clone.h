@@ -33,7 +33,7 @@
  *
  * 0; or dst has nothing and src is as before: -ENOSPC what is in memory cannot
  * be written; -EBUSY a page is wired, or cannot leave the program since it is
- * pinned, shared or protected; -ENOMEM; -EMLINK as pager_share.
+ * pinned; -ENOMEM; -EMLINK as pager_share.
  */
 int clone_make(struct pageout *, struct object *src, pindex_t first, pindex_t n,
     struct object *dst);

@@ -368,7 +368,7 @@ clone_hint(int error)
 	case -ENOSPC:
 		return "swap space cannot hold what is in memory";
 	case -EBUSY:
-		return "a page is wired, pinned, or protected by the program";
+		return "a page is wired, or pinned by a transfer";
 	case -EMLINK:
 		return "there are too many clones";
 	default:
