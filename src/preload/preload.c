@@ -28,6 +28,7 @@
 /* Ready for the hooks before any constructor. */
 struct preload preload = {.ranges = RANGES_INIT(preload.ranges)};
 
+_Thread_local bool preload_holds_lock;
 static _Atomic int lock_word; /* 0 free, 1 held, 2 held and waited for */
 
 /* Where messages go, and what file that is: see say_init. */
@@ -125,6 +126,7 @@ preload_lock(struct guard *g)
 
 	g->error = errno;
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &g->mask, sizeof(all));
+	preload_holds_lock = true;
 	if (atomic_compare_exchange_strong(&lock_word, &was, 1))
 		return;
 	while (atomic_exchange(&lock_word, 2) != 0)
@@ -136,6 +138,7 @@ preload_unlock(struct guard *g)
 {
 	struct guard saved = *g; /* may be the static one */
 
+	preload_holds_lock = false;
 	if (atomic_exchange(&lock_word, 0) == 2)
 		futex(FUTEX_WAKE_PRIVATE, 1);
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved.mask, NULL,

@@ -71,6 +71,8 @@ struct guard {
 	int error;
 };
 
+/* Of the calling thread, while it holds the lock, or waits for it. */
+extern _Thread_local bool preload_holds_lock;
 void preload_lock(struct guard *);
 void preload_unlock(struct guard *);
 

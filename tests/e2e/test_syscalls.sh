@@ -8,3 +8,8 @@ mkdir "$dir/files"
 "$bin/syscalls" "$dir/files" >"$dir/native" || fail 'natively'
 swapped 16 "$bin/syscalls" "$dir/files" >"$dir/paged"
 same "$dir/native" "$dir/paged"
+
+# What stands in for the calls where they would fail does the same, too.
+export LD_PRELOAD="${USWAP%/*}/libuswap-syscalls.so"
+swapped 16 "$bin/syscalls" "$dir/files" >"$dir/paged"
+same "$dir/native" "$dir/paged"

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pager's threads, and whoever holds the preload library's lock, make system
+ * calls, too, which find the hooks of libuswap-syscalls.so: for them nothing is
+ * managed.
+ */
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "preload/bring.h"
+#include "preload/preload.h"
+
+/* The pager's threads are known by their names: see alloc.c. */
+static bool
+concerned(void)
+{
+	static _Thread_local enum { UNKNOWN, PROGRAMS, PAGERS } whose;
+	char name[16] = "";
+
+	if (preload.state != ACTIVE || preload_holds_lock)
+		return false;
+	if (whose == UNKNOWN) {
+		prctl(PR_GET_NAME, name);
+		whose = strncmp(name, "uswap", 5) == 0 ? PAGERS : PROGRAMS;
+	}
+	return whose == PROGRAMS;
+}
+
+/* The first managed part, of those that may be written to, of [*a, end). */
+static bool
+next_part(uintptr_t *a, uintptr_t end, uintptr_t *ret_end)
+{
+	const struct range *e;
+	struct guard g;
+	bool found = false;
+
+	preload_lock(&g);
+	while (preload.state == ACTIVE && !found && *a < end &&
+	       (e = ranges_at(&preload.ranges, *a)) != NULL && e->start < end) {
+		if (e->start > *a)
+			*a = e->start;
+		*ret_end = e->end < end ? e->end : end;
+		found = (e->flags & RANGE_WRITE) != 0;
+		if (!found)
+			*a = *ret_end;
+	}
+	preload_unlock(&g);
+	return found;
+}
+
+/* A write that changes nothing, whoever else writes: it puts back what it found. */
+static void
+touch(unsigned char *p, bool write)
+{
+	unsigned char c = __atomic_load_n(p, __ATOMIC_RELAXED);
+
+	if (write)
+		(void)__atomic_compare_exchange_n(
+		    p, &c, c, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+HOOK int
+uswap_preload_bring(const void *p, size_t len, int write)
+{
+	uintptr_t a = (uintptr_t)p, end = a + len, stop;
+	int some = 0;
+
+	if (p == NULL || end < a || !concerned())
+		return 0;
+	for (; next_part(&a, end, &stop); a = stop)
+		for (some = 1; a < stop; a = (a & ~(PAGE - 1)) + PAGE)
+			touch((unsigned char *)a, write != 0);
+	return some;
+}
+
+HOOK int
+uswap_preload_holds(const void *p, size_t len)
+{
+	uintptr_t a = (uintptr_t)p, end = a + len;
+	struct guard g;
+	int yes;
+
+	if (end < a || !concerned())
+		return 0;
+	preload_lock(&g);
+	yes = preload.state == ACTIVE && ranges_any(&preload.ranges, a, end);
+	preload_unlock(&g);
+	return yes;
+}
+
+HOOK int
+uswap_preload_missing(const void *p)
+{
+	uintptr_t a = (uintptr_t)p & ~(PAGE - 1);
+	unsigned char there = 1;
+
+	return uswap_preload_holds((const void *)a, PAGE) &&
+	       syscall(SYS_mincore, a, PAGE, &there) == 0 && (there & 1) == 0;
+}

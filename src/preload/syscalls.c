@@ -1,0 +1,974 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * syscalls: the C library's system calls, where only faults of user mode are
+ * answered: there a system call that meets a managed page which is not in memory
+ * fails with EFAULT.  A library of its own, libuswap-syscalls.so, preloaded before
+ * the other where that is so, and nowhere else.
+ *
+ * A call that fails with EFAULT has done nothing, as a rule.  Then the pages it
+ * names are touched, which is a fault like any other, and it is made again: what
+ * has just come in does not leave soon.  One row of the table is one call.
+ *
+ * What takes something from the kernel that cannot be given back, as read from a
+ * pipe or a message from a socket, takes it into memory that is not managed, and
+ * copies.  What gives something goes on after the part that was there.
+ *
+ * stdio makes its system calls where nobody sees them: its streams get buffers
+ * that are not managed, and large blocks go by way of one.
+ *
+ * What remains cannot work: see docs/decisions/0029-user-faults.md.
+ */
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/msg.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+
+/* They may be macros, too. */
+#undef fread_unlocked
+#undef fwrite_unlocked
+
+#include "preload/bring.h"
+#include "preload/raw.h"
+
+#define HOOK __attribute__((visibility("default")))
+
+/* The next definition of a function: the C library's. */
+#define NEXT(name)                                                             \
+	({                                                                     \
+		static __typeof__(&(name)) next_;                              \
+		if (next_ == NULL)                                             \
+			next_ = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name);  \
+		next_;                                                         \
+	})
+
+/* ---- calls that can be made again ---------------------------------------- */
+
+/* So often a page may leave between its touch and the call. */
+#define TRIES     100
+
+#define IN(p, n)  uswap_preload_bring((p), (n), 0) /* the kernel reads it */
+#define OUT(p, n) uswap_preload_bring((p), (n), 1) /* the kernel writes it */
+#define NAME(p)   IN((p), 4096) /* wherever it ends */
+
+/* A vector and what it points to. */
+static int
+bring_vector(const struct iovec *v, size_t n, int write)
+{
+	int some = IN(v, n * sizeof(*v));
+
+	for (size_t i = 0; i < n; i++)
+		some |= uswap_preload_bring(v[i].iov_base, v[i].iov_len, write);
+	return some;
+}
+
+static int
+bring_message(const struct msghdr *m)
+{
+	return OUT(m, sizeof(*m)) | IN(m->msg_name, m->msg_namelen) |
+	       IN(m->msg_control, m->msg_controllen) |
+	       bring_vector(m->msg_iov, m->msg_iovlen, 0);
+}
+
+static int
+bring_messages(struct mmsghdr *m, unsigned n)
+{
+	int some = OUT(m, n * sizeof(*m));
+
+	for (unsigned i = 0; i < n; i++)
+		some |= bring_message(&m[i].msg_hdr);
+	return some;
+}
+
+/* argv or envp. */
+static int
+bring_strings(char *const *v)
+{
+	int some = 0;
+
+	for (; v != NULL; v++) {
+		some |= IN(v, sizeof(*v));
+		if (*v == NULL)
+			break;
+		some |= IN(*v, strlen(*v) + 1);
+	}
+	return some;
+}
+
+#define CALLS(X)                                                               \
+	X(int, access, (const char *a, int m), (a, m), NAME(a))                \
+	X(int, faccessat, (int d, const char *a, int m, int f), (d, a, m, f),  \
+	    NAME(a))                                                           \
+	X(int, stat, (const char *a, struct stat *s), (a, s),                  \
+	    NAME(a) | OUT(s, sizeof(*s)))                                      \
+	X(int, lstat, (const char *a, struct stat *s), (a, s),                 \
+	    NAME(a) | OUT(s, sizeof(*s)))                                      \
+	X(int, fstat, (int d, struct stat *s), (d, s), OUT(s, sizeof(*s)))     \
+	X(int, fstatat, (int d, const char *a, struct stat *s, int f),         \
+	    (d, a, s, f), NAME(a) | OUT(s, sizeof(*s)))                        \
+	X(int, statx,                                                          \
+	    (int d, const char *a, int f, unsigned m, struct statx *s),        \
+	    (d, a, f, m, s), NAME(a) | OUT(s, sizeof(*s)))                     \
+	X(int, statfs, (const char *a, struct statfs *s), (a, s),              \
+	    NAME(a) | OUT(s, sizeof(*s)))                                      \
+	X(int, unlink, (const char *a), (a), NAME(a))                          \
+	X(int, unlinkat, (int d, const char *a, int f), (d, a, f), NAME(a))    \
+	X(int, rename, (const char *a, const char *b), (a, b),                 \
+	    NAME(a) | NAME(b))                                                 \
+	X(int, symlink, (const char *a, const char *b), (a, b),                \
+	    NAME(a) | NAME(b))                                                 \
+	X(int, link, (const char *a, const char *b), (a, b),                   \
+	    NAME(a) | NAME(b))                                                 \
+	X(int, mkdir, (const char *a, mode_t m), (a, m), NAME(a))              \
+	X(int, rmdir, (const char *a), (a), NAME(a))                           \
+	X(int, chdir, (const char *a), (a), NAME(a))                           \
+	X(int, chmod, (const char *a, mode_t m), (a, m), NAME(a))              \
+	X(int, truncate, (const char *a, off_t n), (a, n), NAME(a))            \
+	X(ssize_t, readlink, (const char *a, char *p, size_t n), (a, p, n),    \
+	    NAME(a) | OUT(p, n))                                               \
+	X(int, utimensat,                                                      \
+	    (int d, const char *a, const struct timespec t[2], int f),         \
+	    (d, a, t, f), NAME(a) | IN(t, 2 * sizeof(*t)))                     \
+	X(int, pipe, (int p[2]), (p), OUT(p, 2 * sizeof(*p)))                  \
+	X(int, pipe2, (int p[2], int f), (p, f), OUT(p, 2 * sizeof(*p)))       \
+	X(int, bind, (int d, const struct sockaddr *a, socklen_t n),           \
+	    (d, a, n), IN(a, n))                                               \
+	X(int, connect, (int d, const struct sockaddr *a, socklen_t n),        \
+	    (d, a, n), IN(a, n))                                               \
+	X(int, setsockopt, (int d, int l, int o, const void *p, socklen_t n),  \
+	    (d, l, o, p, n), IN(p, n))                                         \
+	X(int, getsockopt, (int d, int l, int o, void *p, socklen_t *n),       \
+	    (d, l, o, p, n), OUT(n, sizeof(*n)) | OUT(p, *n))                  \
+	X(int, getsockname, (int d, struct sockaddr *a, socklen_t *n),         \
+	    (d, a, n), OUT(n, sizeof(*n)) | OUT(a, *n))                        \
+	X(int, getpeername, (int d, struct sockaddr *a, socklen_t *n),         \
+	    (d, a, n), OUT(n, sizeof(*n)) | OUT(a, *n))                        \
+	X(ssize_t, send, (int d, const void *p, size_t n, int f),              \
+	    (d, p, n, f), IN(p, n))                                            \
+	X(ssize_t, sendto,                                                     \
+	    (int d, const void *p, size_t n, int f, const struct sockaddr *a,  \
+		socklen_t l),                                                  \
+	    (d, p, n, f, a, l), IN(p, n) | IN(a, l))                           \
+	X(ssize_t, sendmsg, (int d, const struct msghdr *m, int f), (d, m, f), \
+	    bring_message(m))                                                  \
+	X(int, epoll_ctl, (int e, int o, int d, struct epoll_event *p),        \
+	    (e, o, d, p), IN(p, sizeof(*p)))                                   \
+	X(int, epoll_wait, (int e, struct epoll_event *p, int n, int t),       \
+	    (e, p, n, t), OUT(p, (size_t)n * sizeof(*p)))                      \
+	X(int, poll, (struct pollfd * p, nfds_t n, int t), (p, n, t),          \
+	    OUT(p, n * sizeof(*p)))                                            \
+	X(int, select,                                                         \
+	    (int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t),       \
+	    (n, r, w, e, t),                                                   \
+	    OUT(r, sizeof(*r)) | OUT(w, sizeof(*w)) | OUT(e, sizeof(*e)) |     \
+		OUT(t, sizeof(*t)))                                            \
+	X(int, nanosleep, (const struct timespec *a, struct timespec *b),      \
+	    (a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                    \
+	X(int, ppoll,                                                          \
+	    (struct pollfd * p, nfds_t n, const struct timespec *t,            \
+		const sigset_t *s),                                            \
+	    (p, n, t, s),                                                      \
+	    OUT(p, n * sizeof(*p)) | IN(t, sizeof(*t)) | IN(s, sizeof(*s)))    \
+	X(int, timerfd_settime,                                                \
+	    (int d, int f, const struct itimerspec *a, struct itimerspec *b),  \
+	    (d, f, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))              \
+	X(int, signalfd, (int d, const sigset_t *s, int f), (d, s, f),         \
+	    IN(s, sizeof(*s)))                                                 \
+	X(int, sigprocmask, (int h, const sigset_t *a, sigset_t *b),           \
+	    (h, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                 \
+	X(int, sigaltstack, (const stack_t *a, stack_t *b), (a, b),            \
+	    IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                            \
+	X(int, inotify_add_watch, (int d, const char *a, uint32_t m),          \
+	    (d, a, m), NAME(a))                                                \
+	X(int, sendmmsg, (int d, struct mmsghdr *m, unsigned n, int f),        \
+	    (d, m, n, f), bring_messages(m, n))                                \
+	X(int, msgsnd, (int q, const void *p, size_t n, int f), (q, p, n, f),  \
+	    IN(p, n + sizeof(long)))                                           \
+	X(int, semop, (int i, struct sembuf *p, size_t n), (i, p, n),          \
+	    IN(p, n * sizeof(*p)))                                             \
+	X(int, setxattr,                                                       \
+	    (const char *a, const char *k, const void *v, size_t n, int f),    \
+	    (a, k, v, n, f), NAME(a) | NAME(k) | IN(v, n))                     \
+	X(ssize_t, getxattr,                                                   \
+	    (const char *a, const char *k, void *v, size_t n), (a, k, v, n),   \
+	    NAME(a) | NAME(k) | OUT(v, n))                                     \
+	X(int, getrusage, (__rusage_who_t w, struct rusage * r), (w, r),       \
+	    OUT(r, sizeof(*r)))                                                \
+	X(int, getrlimit, (__rlimit_resource_t w, struct rlimit * r), (w, r),  \
+	    OUT(r, sizeof(*r)))                                                \
+	X(int, sched_getaffinity, (pid_t p, size_t n, cpu_set_t * c),          \
+	    (p, n, c), OUT(c, n))                                              \
+	X(int, getgroups, (int n, gid_t *g), (n, g),                           \
+	    OUT(g, (size_t)n * sizeof(*g)))                                    \
+	X(ssize_t, vmsplice,                                                   \
+	    (int d, const struct iovec *v, size_t n, unsigned f),              \
+	    (d, v, n, f), bring_vector(v, n, 0))                               \
+	X(int, uname, (struct utsname * u), (u), OUT(u, sizeof(*u)))           \
+	X(int, execve, (const char *a, char *const v[], char *const e[]),      \
+	    (a, v, e), NAME(a) | bring_strings(v) | bring_strings(e))
+
+/*
+ * The C library's declarations say of some arguments that they are not NULL;
+ * nobody here relies on it.
+ */
+#define DEFINE(type, name, params, args, bring)                                \
+	HOOK type name params                                                  \
+	{                                                                      \
+		type ret = NEXT(name) args;                                    \
+		for (int i_ = 0; ret == -1 && errno == EFAULT && i_ < TRIES && \
+				 (bring) != 0;                                 \
+		     i_++)                                                     \
+			ret = NEXT(name) args;                                 \
+		return ret;                                                    \
+	}
+CALLS(DEFINE)
+
+/* The same for those with another idea of failing; `failed` looks at ret. */
+#define AGAIN(ret, call, failed, bring)                                        \
+	for (int i_ = 0;                                                       \
+	     (ret) = (call), (failed) && i_ < TRIES && (bring) != 0; i_++)     \
+		;
+
+#define OPEN(name, params, args, path)                                         \
+	HOOK int name params                                                   \
+	{                                                                      \
+		va_list ap_;                                                   \
+		mode_t mode;                                                   \
+		int ret;                                                       \
+                                                                               \
+		va_start(ap_, flags);                                          \
+		mode = va_arg(ap_, mode_t);                                    \
+		va_end(ap_);                                                   \
+		AGAIN(ret, NEXT(name) args, ret == -1 && errno == EFAULT,      \
+		    NAME(path))                                                \
+		return ret;                                                    \
+	}
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode), path)
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), path)
+OPEN(openat, (int d, const char *path, int flags, ...), (d, path, flags, mode),
+    path)
+OPEN(openat64, (int d, const char *path, int flags, ...),
+    (d, path, flags, mode), path)
+
+HOOK char *
+getcwd(char *p, size_t n)
+{
+	char *ret;
+
+	AGAIN(
+	    ret, NEXT(getcwd)(p, n), ret == NULL && errno == EFAULT, OUT(p, n))
+	return ret;
+}
+
+HOOK int
+posix_spawn(pid_t *pid, const char *path,
+    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+    char *const argv[], char *const envp[])
+{
+	int ret;
+
+	AGAIN(ret, NEXT(posix_spawn)(pid, path, actions, attr, argv, envp),
+	    ret == EFAULT,
+	    NAME(path) | bring_strings(argv) | bring_strings(envp))
+	return ret;
+}
+
+HOOK int
+posix_spawnp(pid_t *pid, const char *path,
+    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+    char *const argv[], char *const envp[])
+{
+	int ret;
+
+	AGAIN(ret, NEXT(posix_spawnp)(pid, path, actions, attr, argv, envp),
+	    ret == EFAULT,
+	    NAME(path) | bring_strings(argv) | bring_strings(envp))
+	return ret;
+}
+
+HOOK int
+clock_nanosleep(
+    clockid_t c, int f, const struct timespec *a, struct timespec *b)
+{
+	int ret;
+
+	AGAIN(ret, NEXT(clock_nanosleep)(c, f, a, b), ret == EFAULT,
+	    IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))
+	return ret;
+}
+
+/* The block that the C library reads directories by is in its DIR. */
+HOOK struct dirent *
+readdir(DIR *d)
+{
+	struct dirent *ret;
+	int error = errno;
+
+	errno = 0;
+	AGAIN(ret, NEXT(readdir)(d), ret == NULL && errno == EFAULT,
+	    OUT(d, 33 << 10))
+	if (errno == 0 || ret != NULL)
+		errno = error;
+	return ret;
+}
+
+HOOK struct dirent64 *readdir64(DIR *) __attribute__((alias("readdir")));
+
+HOOK DIR *
+opendir(const char *path)
+{
+	DIR *ret;
+
+	AGAIN(ret, NEXT(opendir)(path), ret == NULL && errno == EFAULT,
+	    NAME(path))
+	return ret;
+}
+
+/* ---- results that would be lost with the call ---------------------------- */
+
+HOOK pid_t
+waitpid(pid_t pid, int *status, int options)
+{
+	int s = 0;
+	pid_t ret = NEXT(waitpid)(pid, &s, options);
+
+	if (status != NULL && ret > 0)
+		*status = s;
+	return ret;
+}
+
+HOOK pid_t
+wait(int *status)
+{
+	return waitpid(-1, status, 0);
+}
+
+HOOK int
+accept4(int fd, struct sockaddr *a, socklen_t *len, int flags)
+{
+	struct sockaddr_storage from;
+	socklen_t n = sizeof(from);
+	int ret = NEXT(accept4)(fd, (struct sockaddr *)&from, &n, flags);
+
+	if (ret >= 0 && a != NULL) {
+		memcpy(a, &from, n < *len ? n : *len);
+		*len = n;
+	}
+	return ret;
+}
+
+HOOK int
+accept(int fd, struct sockaddr *a, socklen_t *len)
+{
+	return accept4(fd, a, len, 0);
+}
+
+HOOK ssize_t
+sendfile(int to, int from, off_t *off, size_t n)
+{
+	off_t at = off != NULL ? *off : 0;
+	ssize_t ret = NEXT(sendfile)(to, from, off != NULL ? &at : NULL, n);
+
+	if (off != NULL)
+		*off = at;
+	return ret;
+}
+
+HOOK ssize_t sendfile64(int, int, off_t *, size_t)
+    __attribute__((alias("sendfile")));
+
+HOOK ssize_t
+copy_file_range(
+    int from, loff_t *a, int to, loff_t *b, size_t n, unsigned flags)
+{
+	loff_t at = a != NULL ? *a : 0, bt = b != NULL ? *b : 0;
+	ssize_t ret = NEXT(copy_file_range)(
+	    from, a != NULL ? &at : NULL, to, b != NULL ? &bt : NULL, n, flags);
+
+	if (a != NULL)
+		*a = at;
+	if (b != NULL)
+		*b = bt;
+	return ret;
+}
+
+/* ---- what gives bytes to the kernel -------------------------------------- */
+
+/* More is brought in, or taken, in several steps. */
+#define BOUNCE ((size_t)1 << 20)
+
+typedef ssize_t transfer(int fd, char *p, size_t n, void *how);
+
+/*
+ * A call that stopped at a page which was not there has written what is before
+ * it, and is to go on; where the page is there, it stopped for reasons of its own.
+ */
+static ssize_t
+give(transfer *t, int fd, char *p, size_t n, void *how)
+{
+	size_t done = 0;
+	ssize_t r;
+
+	for (int stuck = 0; stuck < TRIES; stuck++) {
+		(void)IN(p + done, n - done < BOUNCE ? n - done : BOUNCE);
+		r = t(fd, p + done, n - done, how);
+		if (r > 0) {
+			done += (size_t)r;
+			stuck = 0;
+		}
+		if (done == n || r == 0 || (r < 0 && errno != EFAULT) ||
+		    !uswap_preload_missing(p + done))
+			break;
+	}
+	return done > 0 || n == 0 ? (ssize_t)done : r;
+}
+
+static ssize_t
+t_write(int fd, char *p, size_t n, void *how)
+{
+	(void)how;
+	return NEXT(write)(fd, p, n);
+}
+
+static ssize_t
+t_pwrite(int fd, char *p, size_t n, void *how)
+{
+	off_t *off = how;
+	ssize_t r = NEXT(pwrite)(fd, p, n, *off);
+
+	*off += r > 0 ? r : 0;
+	return r;
+}
+
+HOOK ssize_t
+write(int fd, const void *p, size_t n)
+{
+	return give(t_write, fd, (char *)p, n, NULL);
+}
+
+HOOK ssize_t
+pwrite(int fd, const void *p, size_t n, off_t off)
+{
+	return give(t_pwrite, fd, (char *)p, n, &off);
+}
+
+HOOK ssize_t pwrite64(int, const void *, size_t, off_t)
+    __attribute__((alias("pwrite")));
+
+/* ---- what takes bytes from the kernel ------------------------------------ */
+
+/* Memory that is not managed, for the time of a call. */
+static char *
+bounce_get(size_t n)
+{
+	char *p = raw_mmap(NULL, n, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void
+bounce_put(char *p, size_t n)
+{
+	int error = errno;
+
+	raw_munmap(p, n);
+	errno = error;
+}
+
+/*
+ * After a step that was full a file has more, and nobody else's turn is taken by
+ * going on; of a stream this is all for now.
+ */
+static ssize_t
+take(transfer *t, int fd, char *p, size_t n, void *how, int all)
+{
+	size_t step = n < BOUNCE ? n : BOUNCE, done = 0;
+	ssize_t r;
+	char *b;
+
+	if (!uswap_preload_holds(p, n))
+		return t(fd, p, n, how);
+	b = bounce_get(step);
+	if (b == NULL)
+		return -1;
+	do {
+		r = t(fd, b, n - done < step ? n - done : step, how);
+		if (r > 0)
+			memcpy(p + done, b, (size_t)r);
+		done += r > 0 ? (size_t)r : 0;
+	} while (r == (ssize_t)step && done < n &&
+		 (all || lseek(fd, 0, SEEK_CUR) >= 0));
+	bounce_put(b, step);
+	return done > 0 ? (ssize_t)done : r;
+}
+
+static ssize_t
+t_read(int fd, char *p, size_t n, void *how)
+{
+	(void)how;
+	return NEXT(read)(fd, p, n);
+}
+
+static ssize_t
+t_pread(int fd, char *p, size_t n, void *how)
+{
+	off_t *off = how;
+	ssize_t r = NEXT(pread)(fd, p, n, *off);
+
+	*off += r > 0 ? r : 0;
+	return r;
+}
+
+static ssize_t
+t_recv(int fd, char *p, size_t n, void *how)
+{
+	return NEXT(recv)(fd, p, n, *(int *)how);
+}
+
+HOOK ssize_t
+read(int fd, void *p, size_t n)
+{
+	return take(t_read, fd, p, n, NULL, 0);
+}
+
+HOOK ssize_t
+pread(int fd, void *p, size_t n, off_t off)
+{
+	return take(t_pread, fd, p, n, &off, 1);
+}
+
+HOOK ssize_t pread64(int, void *, size_t, off_t)
+    __attribute__((alias("pread")));
+
+HOOK ssize_t
+recv(int fd, void *p, size_t n, int flags)
+{
+	return take(t_recv, fd, p, n, &flags, flags & MSG_WAITALL);
+}
+
+static ssize_t
+t_random(int fd, char *p, size_t n, void *how)
+{
+	(void)fd;
+	return NEXT(getrandom)(p, n, *(unsigned *)how);
+}
+
+HOOK ssize_t
+getrandom(void *p, size_t n, unsigned flags)
+{
+	return take(t_random, -1, p, n, &flags, 1);
+}
+
+struct from {
+	int flags;
+	struct sockaddr_storage name;
+	socklen_t len;
+};
+
+static ssize_t
+t_recvfrom(int fd, char *p, size_t n, void *how)
+{
+	struct from *f = how;
+
+	f->len = sizeof(f->name);
+	return NEXT(recvfrom)(
+	    fd, p, n, f->flags, (struct sockaddr *)&f->name, &f->len);
+}
+
+HOOK ssize_t
+recvfrom(
+    int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *len)
+{
+	struct from f = {.flags = flags};
+	ssize_t ret = take(t_recvfrom, fd, p, n, &f, flags & MSG_WAITALL);
+
+	if (ret >= 0 && a != NULL) {
+		memcpy(a, &f.name, f.len < *len ? f.len : *len);
+		*len = f.len;
+	}
+	return ret;
+}
+
+struct message {
+	int queue, flags;
+	long type;
+};
+
+static ssize_t
+t_msgrcv(int fd, char *p, size_t n, void *how)
+{
+	struct message *m = how;
+
+	(void)fd;
+	return NEXT(msgrcv)(m->queue, p, n - sizeof(long), m->type, m->flags);
+}
+
+HOOK ssize_t
+msgrcv(int q, void *p, size_t n, long type, int flags)
+{
+	struct message m = {q, flags, type};
+	char *b;
+	ssize_t ret;
+
+	if (!uswap_preload_holds(p, n + sizeof(long)))
+		return NEXT(msgrcv)(q, p, n, type, flags);
+	b = bounce_get(n + sizeof(long));
+	if (b == NULL)
+		return -1;
+	ret = t_msgrcv(-1, b, n + sizeof(long), &m);
+	if (ret >= 0)
+		memcpy(p, b, (size_t)ret + sizeof(long));
+	bounce_put(b, n + sizeof(long));
+	return ret;
+}
+
+/* ---- vectors: as one block ----------------------------------------------- */
+
+#define VECTOR_MAX (16 * BOUNCE)
+
+static size_t
+vector_len(const struct iovec *v, int n)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++)
+		len += v[i].iov_len;
+	return len < VECTOR_MAX ? len : VECTOR_MAX;
+}
+
+/* Between the block and what the vector names. */
+static void
+vector_copy(const struct iovec *v, int n, char *b, size_t len, int out)
+{
+	for (int i = 0; i < n && len > 0; i++) {
+		size_t some = v[i].iov_len < len ? v[i].iov_len : len;
+
+		memcpy(out ? v[i].iov_base : b, out ? b : v[i].iov_base, some);
+		b += some;
+		len -= some;
+	}
+}
+
+static ssize_t
+vector(transfer *t, int fd, const struct iovec *v, int n, void *how, int out)
+{
+	size_t len = vector_len(v, n);
+	char *b = bounce_get(len > 0 ? len : 1);
+	ssize_t r;
+
+	if (b == NULL)
+		return -1;
+	if (!out)
+		vector_copy(v, n, b, len, 0);
+	r = t(fd, b, len, how);
+	if (out && r > 0)
+		vector_copy(v, n, b, (size_t)r, 1);
+	bounce_put(b, len > 0 ? len : 1);
+	return r;
+}
+
+HOOK ssize_t
+readv(int fd, const struct iovec *v, int n)
+{
+	return vector(t_read, fd, v, n, NULL, 1);
+}
+
+HOOK ssize_t
+writev(int fd, const struct iovec *v, int n)
+{
+	return vector(t_write, fd, v, n, NULL, 0);
+}
+
+HOOK ssize_t
+preadv(int fd, const struct iovec *v, int n, off_t off)
+{
+	return vector(t_pread, fd, v, n, &off, 1);
+}
+
+HOOK ssize_t
+pwritev(int fd, const struct iovec *v, int n, off_t off)
+{
+	return vector(t_pwrite, fd, v, n, &off, 0);
+}
+
+HOOK ssize_t
+preadv2(int fd, const struct iovec *v, int n, off_t off, int flags)
+{
+	(void)flags; /* hints, but for RWF_NOWAIT: it may wait as well */
+	return off == -1 ? readv(fd, v, n) : preadv(fd, v, n, off);
+}
+
+/* Flags matter here, so that it is made again. */
+HOOK ssize_t
+pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
+{
+	size_t len = vector_len(v, n);
+	char *b = bounce_get(len > 0 ? len : 1);
+	struct iovec one = {b, len};
+	ssize_t ret;
+
+	if (b == NULL)
+		return -1;
+	vector_copy(v, n, b, len, 0);
+	ret = NEXT(pwritev2)(fd, &one, 1, off, flags);
+	bounce_put(b, len > 0 ? len : 1);
+	return ret;
+}
+
+/* The message, what names it and what comes with it, each by way of our own. */
+HOOK ssize_t
+recvmsg(int fd, struct msghdr *m, int flags)
+{
+	struct sockaddr_storage name;
+	char control[4096];
+	size_t len = vector_len(m->msg_iov, (int)m->msg_iovlen);
+	char *b = bounce_get(len > 0 ? len : 1);
+	struct iovec one = {b, len};
+	struct msghdr mine = {.msg_name = &name,
+	    .msg_namelen = sizeof(name),
+	    .msg_iov = &one,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = m->msg_controllen < sizeof(control)
+				  ? m->msg_controllen
+				  : sizeof(control)};
+	ssize_t ret;
+
+	if (b == NULL)
+		return -1;
+	ret = NEXT(recvmsg)(fd, &mine, flags);
+	if (ret >= 0) {
+		vector_copy(m->msg_iov, (int)m->msg_iovlen, b,
+		    (size_t)ret < len ? (size_t)ret : len, 1);
+		if (m->msg_name != NULL)
+			memcpy(m->msg_name, &name,
+			    mine.msg_namelen < m->msg_namelen ? mine.msg_namelen
+							      : m->msg_namelen);
+		memcpy(m->msg_control, control, mine.msg_controllen);
+		m->msg_namelen = m->msg_name != NULL ? mine.msg_namelen : 0;
+		m->msg_controllen = mine.msg_controllen;
+		m->msg_flags = mine.msg_flags;
+	}
+	bounce_put(b, len > 0 ? len : 1);
+	return ret;
+}
+
+HOOK int
+recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
+{
+	unsigned i;
+
+	(void)t;
+	for (i = 0; i < n; i++) {
+		ssize_t r = recvmsg(fd, &m[i].msg_hdr, flags & ~MSG_WAITFORONE);
+
+		if (r < 0)
+			break;
+		m[i].msg_len = (unsigned)r;
+		if (flags & MSG_WAITFORONE)
+			flags |= MSG_DONTWAIT;
+	}
+	return i > 0 || n == 0 ? (int)i : -1;
+}
+
+/* ---- stdio --------------------------------------------------------------- */
+
+#define STREAM_BUFFER ((size_t)8192)
+#define STREAM_MARK   UINT64_C(0x7573776170627566)
+
+struct stream_head {
+	uint64_t mark;
+	uint64_t pad[7];
+};
+
+/* A stream gets a buffer that is not managed; it goes with the stream. */
+static FILE *
+adopt(FILE *f, int mode)
+{
+	struct stream_head *h;
+
+	if (f == NULL)
+		return f;
+	h = (struct stream_head *)bounce_get(STREAM_BUFFER);
+	if (h == NULL)
+		return f;
+	h->mark = STREAM_MARK;
+	if (NEXT(setvbuf)(
+		f, (char *)(h + 1), mode, STREAM_BUFFER - sizeof(*h)) != 0)
+		bounce_put((char *)h, STREAM_BUFFER);
+	return f;
+}
+
+/* Ours, if the stream still has it; else NULL. */
+static struct stream_head *
+adopted(FILE *f)
+{
+	uintptr_t base = (uintptr_t)f->_IO_buf_base;
+	struct stream_head *h = (struct stream_head *)base - 1;
+
+	if (base == 0 || (base & (4096 - 1)) != sizeof(*h))
+		return NULL;
+	return h->mark == STREAM_MARK ? h : NULL;
+}
+
+#define STREAM(name, params, args, bring)                                      \
+	HOOK FILE *name params                                                 \
+	{                                                                      \
+		FILE *ret;                                                     \
+                                                                               \
+		AGAIN(ret, NEXT(name) args, ret == NULL && errno == EFAULT,    \
+		    bring)                                                     \
+		return adopt(ret, _IOFBF);                                     \
+	}
+STREAM(fopen, (const char *a, const char *m), (a, m), NAME(a))
+STREAM(fopen64, (const char *a, const char *m), (a, m), NAME(a))
+STREAM(fdopen, (int d, const char *m), (d, m), 0)
+STREAM(popen, (const char *a, const char *m), (a, m), 0)
+STREAM(tmpfile, (void), (), 0)
+STREAM(tmpfile64, (void), (), 0)
+
+HOOK int
+setvbuf(FILE *f, char *p, int mode, size_t n)
+{
+	if (p == NULL || !uswap_preload_holds(p, n))
+		return NEXT(setvbuf)(f, p, mode, n);
+	adopt(f, mode);
+	return 0;
+}
+
+HOOK int
+fclose(FILE *f)
+{
+	struct stream_head *h = adopted(f);
+	int ret = NEXT(fclose)(f);
+
+	if (h != NULL)
+		bounce_put((char *)h, STREAM_BUFFER);
+	return ret;
+}
+
+HOOK int
+pclose(FILE *f)
+{
+	struct stream_head *h = adopted(f);
+	int ret = NEXT(pclose)(f);
+
+	if (h != NULL)
+		bounce_put((char *)h, STREAM_BUFFER);
+	return ret;
+}
+
+/* Blocks of this size and more pass by the stream's buffer. */
+#define BLOCK ((size_t)4096)
+
+typedef size_t block_fn(void *, size_t, size_t, FILE *);
+
+static size_t
+block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
+{
+	size_t len, done = 0, some, r;
+	char *b;
+
+	if (__builtin_mul_overflow(size, n, &len) || len < BLOCK ||
+	    !uswap_preload_holds(p, len))
+		return fn(p, size, n, f);
+	b = bounce_get(BOUNCE);
+	if (b == NULL)
+		return 0;
+	do {
+		some = len - done < BOUNCE ? len - done : BOUNCE;
+		if (!out)
+			memcpy(b, (char *)p + done, some);
+		r = fn(b, 1, some, f);
+		if (out)
+			memcpy((char *)p + done, b, r);
+		done += r;
+	} while (r == some && done < len);
+	bounce_put(b, BOUNCE);
+	return done / size;
+}
+
+HOOK size_t
+fread(void *p, size_t size, size_t n, FILE *f)
+{
+	return block(NEXT(fread), p, size, n, f, 1);
+}
+
+HOOK size_t
+fread_unlocked(void *p, size_t size, size_t n, FILE *f)
+{
+	return block(NEXT(fread_unlocked), p, size, n, f, 1);
+}
+
+HOOK size_t
+fwrite(const void *p, size_t size, size_t n, FILE *f)
+{
+	return block((block_fn *)NEXT(fwrite), (void *)p, size, n, f, 0);
+}
+
+HOOK size_t
+fwrite_unlocked(const void *p, size_t size, size_t n, FILE *f)
+{
+	return block(
+	    (block_fn *)NEXT(fwrite_unlocked), (void *)p, size, n, f, 0);
+}
+
+HOOK int
+fputs(const char *s, FILE *f)
+{
+	size_t len = strlen(s);
+
+	return fwrite(s, 1, len, f) == len ? 1 : EOF;
+}
+
+static void __attribute__((constructor)) adopt_all(void)
+{
+	adopt(stdin, _IOFBF);
+	adopt(stdout, isatty(1) ? _IOLBF : _IOFBF);
+}
+
+/*
+ * Programs built with large files call these, which are the same: off_t has 64
+ * bits.  Their declarations name other types, so that the compiler knows nothing
+ * of it.
+ */
+#define SAME(name, as) __asm__(".globl " #name "\n.set " #name ", " #as)
+SAME(stat64, stat);
+SAME(lstat64, lstat);
+SAME(fstat64, fstat);
+SAME(fstatat64, fstatat);
+SAME(statfs64, statfs);
+SAME(truncate64, truncate);
+SAME(getrlimit64, getrlimit);
+SAME(preadv64, preadv);
+SAME(pwritev64, pwritev);
+SAME(preadv64v2, preadv2);
+SAME(pwritev64v2, pwritev2);
