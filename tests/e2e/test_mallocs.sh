@@ -9,12 +9,14 @@ echo "seed $seed"
 mib=$(scale 96 1024)
 time=$(scale 4 120)
 swapped 32 "$bin/mallocs" "$mib" "$time" "$seed"
-for library in 'libmimalloc.so.2 mi_' 'libjemalloc.so.2 '; do
-	# shellcheck disable=SC2086 # a library and its prefix
-	set -- $library ''
-	"$bin/mallocs" 1 0 1 "$1" "$2" 2>"$dir/err" || {
-		echo "$test: $(cat "$dir/err")"
-		continue
-	}
-	swapped 32 "$bin/mallocs" "$mib" "$time" "$seed" "$1" "$2"
+"$bin/mallocs" 1 0 1 libmimalloc.so.2 mi_ 2>"$dir/err" &&
+    swapped 32 "$bin/mallocs" "$mib" "$time" "$seed" libmimalloc.so.2 mi_
+cat "$dir/err"
+# Preloaded beside ours, which comes first.
+for library in libmimalloc.so.2 libjemalloc.so.2; do
+	export LD_PRELOAD=$library
+	"$bin/mallocs" 1 0 1 2>"$dir/err"
+	[ -s "$dir/err" ] && unset LD_PRELOAD && continue
+	swapped 32 "$bin/mallocs" "$mib" "$time" "$seed"
+	unset LD_PRELOAD
 done
