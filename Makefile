@@ -7,8 +7,8 @@ PREFIX = /usr/local
 # a new seed.
 ROUNDS = 1000
 
-.PHONY: all deps run-deps bench-deps check demo bench bench-quick soak \
-    install clean format lint
+.PHONY: all deps run-deps bench-deps program-deps check demo bench bench-quick \
+    programs soak install clean format lint
 
 all: deps $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -18,6 +18,9 @@ deps:
 
 bench-deps:
 	@tools/deps.sh bench
+
+program-deps:
+	@tools/deps.sh programs
 
 $(BUILD)/build.ninja: | deps
 	@tools/setup.sh $(BUILD) --prefix=$(PREFIX)
@@ -36,6 +39,11 @@ demo: run-deps all
 # The comparison with the kernel's swap; -quick: a part of it, with floors.
 bench bench-quick: bench-deps all
 	@bench/bench.py $(if $(filter %-quick,$@),--quick)
+
+# Real programs against their results and their budgets: docs/PROGRAMS.md.
+programs: program-deps all
+	@ninja --quiet -C $(BUILD) tests/lines
+	@tools/programs.py
 
 soak: all
 	@tools/deps.sh check

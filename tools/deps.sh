@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# deps.sh build|check|demo|bench: makes sure that what is needed is there.
+# deps.sh build|check|demo|bench|programs: makes sure that what is needed is there.
 # Installs it as root; otherwise names the one command to type, and fails.
 #
 # It asks for the thing, not for the package, so that it agrees with systems
@@ -46,6 +46,27 @@ look() {
 		program nbdkit nbdkit
 		devel cmocka libcmocka-dev
 		program python3 python3
+		perl -MDigest::SHA -e 1 2>/dev/null || lack perl
+		;;
+	programs)
+		program python3 python3
+		/usr/bin/python3 -c 'import numpy' 2>/dev/null ||
+		    lack python3-numpy
+		perl -MDigest::SHA -e 1 2>/dev/null || lack perl
+		program xz xz-utils
+		program zstd zstd
+		program sqlite3 sqlite3
+		program /usr/bin/convert imagemagick
+		program ruby ruby
+		program R r-base-core
+		program node nodejs
+		program javac openjdk-17-jdk-headless
+		program go golang-go
+		program redis-server redis-server
+		program memcached memcached
+		program nginx nginx-light
+		program /usr/lib/postgresql/15/bin/postgres postgresql-15
+		program stress-ng stress-ng
 		;;
 	demo)
 		program python3 python3
@@ -93,12 +114,14 @@ if ! install >"$log" 2>&1; then
 fi
 
 # Debian starts what it installs; nobody asked for a service.
-case " $missing " in
-*' redis-server '*)
-	service redis-server stop
-	update-rc.d redis-server disable
-	;;
-esac >"$log" 2>&1
+for service in redis-server memcached nginx postgresql; do
+	case " $missing" in
+	*" $service"*)
+		service $service stop
+		update-rc.d $service disable
+		;;
+	esac
+done >"$log" 2>&1
 
 look "${1:-build}"
 [ -n "$missing" ] || exit 0
