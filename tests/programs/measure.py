@@ -116,7 +116,8 @@ class Run:
         if late:
             raise Failed(f"not done after {timeout} s")
         if status not in expect:
-            raise Failed(self.complaint(p.args, status))
+            how = f"signal {-status}" if status < 0 else f"exit code {status}"
+            raise Failed(f"{how}: {self.said()}")
 
     def reap(self, p, timeout):
         """wait4: the peak includes that of children that p has waited for."""
@@ -137,12 +138,12 @@ class Run:
         self.files = max(self.files, files.peak)
         return p.returncode, late
 
-    def complaint(self, argv, status):
+    def said(self):
+        """The last sentence of uswap's on stderr, else of the program's."""
         with open(self.errors, errors="replace") as f:
-            said = [line.strip() for line in f if line.strip()]
-        ours = [line for line in said if line.startswith("uswap")]
-        how = f"signal {-status}" if status < 0 else f"exit code {status}"
-        return how + (f": {(ours or said)[-1]}" if said else "")
+            lines = [line.strip() for line in f if line.strip()]
+        ours = [line for line in lines if line.startswith("uswap")]
+        return (ours or lines or ["nothing on stderr"])[-1]
 
     def stop(self, p, sig=signal.SIGTERM):
         """Ends a server, in the way it is told to."""

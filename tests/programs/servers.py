@@ -136,7 +136,10 @@ def redis_bgsave(run):
     server, client = redis_start(run, "socket")
     for some in groups(keys):
         client.set(some)
-    client("BGSAVE")
+    try:
+        client("BGSAVE")
+    except Failed:
+        raise Failed(f"no BGSAVE: {run.said()}") from None
     changed = keys[::10]
     for some in groups(changed):
         client.set(some, 1)
