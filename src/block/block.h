@@ -212,6 +212,15 @@ void blkdev_stats(const struct blkdev *, struct blkdev_stats *);
  * and -EMFILE as usual.
  */
 int blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret);
+/*
+ * A queue for reads by threads of the program's, who have it one at a time: the
+ * read is made by the blkq_flush, blkq_poll or blkq_wait that follows its submit,
+ * in that thread.  It may come back wrong although the device is well: the program
+ * may have closed the descriptor that this takes.
+ */
+int blkq_create_here(unsigned depth, struct blkq **ret);
+/* Whether such a queue can read from the device; if it can be had, it is then. */
+bool blkdev_is_here(struct blkdev *);
 /* Nothing outstanding, nobody kicks; nothing of it stays in the kernel. */
 void blkq_destroy(struct blkq *);
 

@@ -2,8 +2,9 @@
 /*
  * engine_uring: one io_uring per queue.
  *
- * A ring carries three kinds of operation: transfers, one read of the kick's
- * eventfd, and one poll of the watched descriptor.  Each of them has at most
+ * A ring carries three kinds of operation: transfers, one wait for a kick (on a
+ * futex, before Linux 6.7 a read of an eventfd), and one poll of the watched
+ * descriptor.  Each of them has at most
  * one completion outstanding (the poll is one-shot, not multishot), so a
  * ring of depth + 2 entries can neither run out of submission entries nor
  * overflow its completions, and no event is ever dropped by the kernel.
@@ -17,12 +18,17 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/herefd.h"
 #include "base/mem.h"
 #include "block/engine.h"
 #include "block/engine_uring.h"
@@ -35,9 +41,12 @@ enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
 
 struct uringdev {
 	struct blkdev dev;
-	int fd; /* constant, like disk, but for blkdev_set_fd */
-	bool disk; /* a block device */
+	struct herefd fd; /* constant, but for blkdev_set_fd */
+	bool disk; /* a block device; constant */
 };
+
+/* Linux 6.7; the headers may be older. */
+enum { OP_FUTEX_WAIT = 51, FUTEX2_U32_PRIVATE = 2 | 128 };
 
 /* Whether the owner sleeps decides what a kick costs. */
 enum { AWAKE, ASLEEP, KICKED };
@@ -46,14 +55,14 @@ enum { AWAKE, ASLEEP, KICKED };
  * All but state is the owner's.
  *
  * (1) state is ASLEEP only inside uring_wait.
- * (2) kick_armed (watch_armed) is true exactly from the moment the read (the
+ * (2) kick_armed (watch_armed) is true exactly from the moment the wait (the
  *     poll) is put on the ring to the moment its completion is taken off.
  */
 struct uringq {
 	struct blkq q;
 	struct io_uring ring;
 	_Atomic int state;
-	int kick_fd;
+	int kick_fd; /* -1: a kick is a wake-up of the futex `state` */
 	int watch_fd; /* -1: none */
 	bool kick_armed;
 	bool watch_armed;
@@ -62,6 +71,7 @@ struct uringq {
 
 static const struct blkdev_ops uringdev_ops;
 static const struct blkq_ops uringq_ops;
+static const struct blkq_ops hereq_ops;
 
 /*
  * A sandbox that a program makes around all its threads is around us, too
@@ -125,9 +135,9 @@ uring_queue_rest(struct uringq *u, struct blkreq *req)
 	len = (unsigned)(iov->iov_len - skip);
 	sqe = uring_sqe(u);
 	if (req->op == BLK_READ)
-		io_uring_prep_read(sqe, ud->fd, base, len, off);
+		io_uring_prep_read(sqe, ud->fd.fd, base, len, off);
 	else
-		io_uring_prep_write(sqe, ud->fd, base, len, off);
+		io_uring_prep_write(sqe, ud->fd.fd, base, len, off);
 	io_uring_sqe_set_data(sqe, req);
 }
 
@@ -145,16 +155,20 @@ uring_queue(struct uringq *u, struct blkreq *req)
 	sqe = uring_sqe(u);
 	if (req->op == BLK_READ)
 		io_uring_prep_readv(
-		    sqe, ud->fd, req->iov, (unsigned)req->niov, off);
+		    sqe, ud->fd.fd, req->iov, (unsigned)req->niov, off);
 	else
 		io_uring_prep_writev(
-		    sqe, ud->fd, req->iov, (unsigned)req->niov, off);
+		    sqe, ud->fd.fd, req->iov, (unsigned)req->niov, off);
 	io_uring_sqe_set_data(sqe, req);
 }
 
 static void
 uring_submit(struct blkdev *dev, struct blkq *q, struct blkreq *req)
 {
+	if (q->ops == &hereq_ops) {
+		blkq_hold(dev, q, req);
+		return;
+	}
 	KASSERT(
 	    q->ops == &uringq_ops, "%s: a queue of another engine", dev->name);
 	uring_queue((struct uringq *)q, req);
@@ -251,14 +265,25 @@ uring_reap(struct blkq *q)
 }
 
 static void
+prep_futex_wait(struct io_uring_sqe *sqe, _Atomic int *futex, int while_it_is)
+{
+	io_uring_prep_rw(OP_FUTEX_WAIT, sqe, FUTEX2_U32_PRIVATE, futex, 0,
+	    (uint64_t)while_it_is);
+	sqe->addr3 = FUTEX_BITSET_MATCH_ANY;
+}
+
+static void
 uring_arm(struct uringq *u)
 {
 	struct io_uring_sqe *sqe;
 
 	if (!u->kick_armed) {
 		sqe = uring_sqe(u);
-		io_uring_prep_read(
-		    sqe, u->kick_fd, &u->kick_count, sizeof(u->kick_count), 0);
+		if (u->kick_fd < 0)
+			prep_futex_wait(sqe, &u->state, ASLEEP);
+		else
+			io_uring_prep_read(sqe, u->kick_fd, &u->kick_count,
+			    sizeof(u->kick_count), 0);
 		sqe->user_data = UD_KICK;
 		u->kick_armed = true;
 	}
@@ -273,8 +298,8 @@ uring_arm(struct uringq *u)
 /*
  * The owner says ASLEEP before it sleeps and a kicker says KICKED before it
  * looks: whichever of the two is second sees the other, so a kick either is
- * found here or writes the eventfd that ends the sleep.  A kicker that is slow
- * to write it causes an empty return later, which the contract allows.
+ * found here or makes the wake-up that ends the sleep.  A kicker that is slow
+ * to make it causes an empty return later, which the contract allows.
  */
 static void
 uring_wait(struct blkq *q, int timeout_ms)
@@ -307,6 +332,11 @@ uring_kick(struct blkq *q)
 
 	if (atomic_exchange(&u->state, KICKED) != ASLEEP)
 		return;
+	if (u->kick_fd < 0) {
+		syscall(SYS_futex, &u->state, FUTEX_WAKE_PRIVATE, INT_MAX, NULL,
+		    NULL, 0);
+		return;
+	}
 	do
 		n = write(u->kick_fd, &one, sizeof(one));
 	while (n < 0 && errno == EINTR);
@@ -348,7 +378,8 @@ uring_destroy(struct blkq *q)
 
 	uring_disarm(u);
 	io_uring_queue_exit(&u->ring);
-	close(u->kick_fd);
+	if (u->kick_fd >= 0)
+		close(u->kick_fd);
 	mem_unmap(u, round_page(sizeof(*u)));
 }
 
@@ -408,6 +439,27 @@ uring_setup(struct io_uring *ring, unsigned entries)
 	return ret;
 }
 
+/*
+ * A futex is better than an eventfd because whoever kicks needs no descriptor.
+ * Asked by using it: the value is not the one to sleep on, so it ends at once.
+ */
+static bool
+has_futex_wait(struct uringq *u)
+{
+	struct io_uring_sqe *sqe = uring_sqe(u);
+	struct io_uring_cqe *cqe;
+	bool has;
+
+	prep_futex_wait(sqe, &u->state, ASLEEP);
+	sqe->user_data = UD_CANCEL;
+	if (io_uring_submit_and_wait(&u->ring, 1) < 0 ||
+	    io_uring_peek_cqe(&u->ring, &cqe) != 0)
+		return false;
+	has = cqe->res == -EAGAIN;
+	io_uring_cqe_seen(&u->ring, cqe);
+	return has;
+}
+
 int
 blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret)
 {
@@ -421,21 +473,112 @@ blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret)
 	blkq_init(&u->q, &uringq_ops, depth, &clock_real);
 	atomic_init(&u->state, AWAKE);
 	u->watch_fd = watch_fd;
-	u->kick_fd = eventfd(0, EFD_CLOEXEC);
-	if (u->kick_fd < 0) {
-		error = -errno;
-		goto unmap;
-	}
+	u->kick_fd = -1;
 	error = uring_setup(&u->ring, depth + 2);
 	if (error != 0)
-		goto close;
+		goto unmap;
+	if (!has_futex_wait(u)) {
+		u->kick_fd = eventfd(0, EFD_CLOEXEC);
+		error = u->kick_fd < 0 ? -errno : 0;
+	}
+	if (error != 0)
+		goto exit;
 	*ret = &u->q;
 	return 0;
-close:
-	close(u->kick_fd);
+exit:
+	io_uring_queue_exit(&u->ring);
 unmap:
 	mem_unmap(u, round_page(sizeof(*u)));
 	return error;
+}
+
+/* ---- transfers by whoever asks ------------------------------------------- */
+
+/*
+ * A plain system call: for a single transfer that is waited for, a ring saves
+ * nothing.  A number that means another file now gives an error, which a fresh one
+ * may not, or other bytes, which is the reader's to find out; to write would be to
+ * write there.
+ */
+static int
+here_read(int fd, struct blkreq *req)
+{
+	long n;
+
+	do
+		n = syscall(SYS_preadv, fd, req->iov, (long)req->niov,
+		    (long)ptoa(req->blk.v), 0L);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno;
+	return (size_t)n == ptoa(req->npages) ? 0 : EIO;
+}
+
+static void
+uring_start(struct blkdev *dev, struct blkreq *req)
+{
+	struct herefd *h = &((struct uringdev *)dev)->fd;
+	int fd, fresh, error;
+
+	if (req->q->ops != &hereq_ops) { /* held to be encrypted */
+		uring_queue((struct uringq *)req->q, req);
+		return;
+	}
+	KASSERT(req->op == BLK_READ, "a write through a foreign file table");
+	fd = herefd_get(h);
+	error = here_read(fd, req);
+	if (error != 0 && (fresh = herefd_again(h)) >= 0) {
+		error = here_read(fresh, req);
+		herefd_keep(h, fd, fresh, error == 0);
+	}
+	blkq_complete(req->q, req, error);
+}
+
+static void
+here_nothing(struct blkq *q)
+{
+	(void)q;
+}
+
+static void
+here_wait(struct blkq *q, int timeout_ms)
+{
+	(void)q;
+	(void)timeout_ms;
+}
+
+static void
+here_destroy(struct blkq *q)
+{
+	mem_unmap(q, round_page(sizeof(*q)));
+}
+
+static const struct blkq_ops hereq_ops = {
+    .flush = here_nothing,
+    .reap = here_nothing,
+    .wait = here_wait,
+    .kick = here_nothing,
+    .destroy = here_destroy,
+};
+
+int
+blkq_create_here(unsigned depth, struct blkq **ret)
+{
+	struct blkq *q = mem_map(round_page(sizeof(*q)));
+
+	if (q == NULL)
+		return -ENOMEM;
+	blkq_init(q, &hereq_ops, depth, &clock_real);
+	*ret = q;
+	return 0;
+}
+
+bool
+blkdev_is_here(struct blkdev *dev)
+{
+	/* To decipher is left to those whose stack is known. */
+	return dev->ops == &uringdev_ops && dev->crypt == NULL &&
+	       herefd_get(&((struct uringdev *)dev)->fd) >= 0;
 }
 
 /* ---- the device --------------------------------------------------------- */
@@ -445,18 +588,26 @@ uringdev_close(struct blkdev *dev)
 {
 	struct uringdev *ud = (struct uringdev *)dev;
 
-	close(ud->fd);
+	/*
+	 * A duplicate would go on holding the lock.  Only then: a forked child
+	 * has the same open file, and the lock is for both.
+	 */
+	if (atomic_load(&ud->fd.here) >= 0)
+		(void)flock(ud->fd.fd, LOCK_UN);
+	herefd_leave(&ud->fd);
+	close(ud->fd.fd);
 	mem_unmap(ud, round_page(sizeof(*ud)));
 }
 
 static int *
 uringdev_fd(struct blkdev *dev)
 {
-	return &((struct uringdev *)dev)->fd;
+	return &((struct uringdev *)dev)->fd.fd;
 }
 
 static const struct blkdev_ops uringdev_ops = {
     .submit = uring_submit,
+    .start = uring_start,
     .close = uringdev_close,
     .fd = uringdev_fd,
 };
@@ -470,7 +621,7 @@ uringdev_create(int fd, const char *name, uint32_t pages, struct blkdev **ret)
 	if (ud == NULL)
 		return -ENOMEM;
 	blkdev_init(&ud->dev, &uringdev_ops, name, pages);
-	ud->fd = fd;
+	herefd_init(&ud->fd, fd);
 	ud->disk = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
 	*ret = &ud->dev;
 	return 0;
