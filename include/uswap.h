@@ -67,6 +67,11 @@ enum {
 	 * Where it cannot be had the pager starts without.
 	 */
 	USWAP_CONTROL = 1 << 3,
+	/*
+	 * Faults are answered by the threads that have them: see below, for
+	 * what the program must not do then.
+	 */
+	USWAP_FAULT_INLINE = 1 << 4,
 };
 
 /* What happens when the budget is used and swap space is full. */
@@ -88,7 +93,10 @@ struct uswap_options {
 	 */
 	uint64_t ram;
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
-	/* Fault handler threads; 0: one for every 8 CPUs the caller may use. */
+	/*
+	 * Fault handler threads; 0: one for every 8 CPUs the caller may use.
+	 * With USWAP_FAULT_INLINE there is one, whatever is given.
+	 */
 	unsigned handlers;
 	unsigned when_full; /* USWAP_FULL_GROW, ... */
 };
@@ -123,6 +131,49 @@ USWAP_API int uswap_close(uswap_t *u);
  * thread that failed.  Valid until its next call.
  */
 USWAP_API const char *uswap_error(void);
+
+/* ---- inline delivery ----------------------------------------------------- */
+
+/*
+ * As a rule a thread that touches a page which is not there sleeps in the kernel,
+ * and a thread of the pager's answers.  With USWAP_FAULT_INLINE the thread gets a
+ * SIGBUS, whose handler, uswap's, brings the page in.  That saves two switches
+ * between threads, and asks no permission for userfaultfd; but it can only be used
+ * by a program that keeps to this:
+ *
+ *  - System calls fail with EFAULT where they meet a page that is not in memory
+ *    (a system call takes no SIGBUS).  What is passed to the kernel must not be
+ *    managed, or be wired (uswap_wire) from before the call until after it.  That
+ *    holds for buffers and names, and also for memory that the C library passes on:
+ *    mutexes, condition variables and semaphores that threads wait for; arguments
+ *    of posix_spawn; what a debugger reads.
+ *  - The kernel writes signal frames to the stack: no stack, alternate signal
+ *    stacks included, may be managed.  A fault uses up to 16 KiB of the thread's.
+ *  - No thread may block SIGBUS while it touches managed memory, as by sigfillset,
+ *    or in a signal handler with it in its sa_mask: the kernel ends the process.
+ *  - The action for SIGBUS is uswap's from the first uswap_open with this flag on.
+ *    A program that wants its own sets it before, or by uswap_sigaction; or it
+ *    calls sigaction(2) and passes to the handler it finds there whatever it does
+ *    not know.  What is no fault of managed memory goes to that action: with the
+ *    same siginfo, mask and, if it is the default, the same end.  So does the
+ *    touch of a page that is lost.
+ *  - Signals of a thread that waits for memory are delayed by 100 ms at most.
+ *  - A duplicate of the pager's userfaultfd and of each swap file are in the
+ *    program's file table, from 900 on if its limit permits.  They may be closed;
+ *    they are made again.
+ *
+ * It takes Linux 6.9 (ENOSYS), and at most 8 such contexts are in a process
+ * (EAGAIN).  uswap_fork_begin refuses (ENOTSUP).
+ */
+
+struct sigaction;
+/*
+ * uswap_sigaction(act, old): sigaction(2) for SIGBUS, beside uswap's handler: what
+ * happens to those that are not its own.  Without inline delivery it is
+ * sigaction(2) itself.  Returns 0 or -errno.
+ */
+USWAP_API int uswap_sigaction(
+    const struct sigaction *act, struct sigaction *old);
 
 /* ---- swap space ---------------------------------------------------------- */
 
@@ -621,6 +672,8 @@ USWAP_API int uswap_fork_end(uswap_t *u, int in_child);
  * uswap_open would return, with the sentence in uswap_error().
  */
 USWAP_API int uswap_probe(void);
+/* The same for USWAP_FAULT_INLINE. */
+USWAP_API int uswap_probe_inline(void);
 
 #ifdef __cplusplus
 }

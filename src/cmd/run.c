@@ -39,6 +39,9 @@ const char run_usage[] =
     "                what happens when the budget is used and swap space is full:\n"
     "                grow beyond the budget (the default), wait until there is\n"
     "                space, or end by SIGKILL\n"
+    "  --inline      let the threads that touch what is out bring it in, which is\n"
+    "                faster; only for programs that give system calls no memory\n"
+    "                of theirs but what they have just touched: see uswap-run(1)\n"
     "  --stats FILE  write statistics as JSON when the program ends\n"
     "  -v            say what is in force, and a summary when the program ends\n"
     "  -h, --help    show this text\n"
@@ -59,6 +62,7 @@ struct options {
 	size_t swaps;
 	const char *stats;
 	const char *when_full;
+	bool inline_faults;
 	bool verbose;
 };
 
@@ -155,6 +159,7 @@ parse_options(int argc, char **argv, struct options *o)
 	    {"swap", required_argument, NULL, 's'},
 	    {"stats", required_argument, NULL, 'S'},
 	    {"when-full", required_argument, NULL, 'f'},
+	    {"inline", no_argument, NULL, 'i'},
 	    {"verbose", no_argument, NULL, 'v'},
 	    {"help", no_argument, NULL, 'h'},
 	    {NULL, 0, NULL, 0},
@@ -179,6 +184,9 @@ parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'f':
 			o->when_full = parse_when_full(optarg);
+			break;
+		case 'i':
+			o->inline_faults = true;
 			break;
 		case 'v':
 			o->verbose = true;
@@ -334,7 +342,7 @@ prepare(struct options *o)
 	const char *list = preload_list();
 	char number[32];
 
-	if (uswap_probe() != 0)
+	if ((o->inline_faults ? uswap_probe_inline() : uswap_probe()) != 0)
 		fail(EXIT_USWAP, "%s", uswap_error());
 	prepare_swap(o);
 	if (o->stats != NULL)
@@ -342,6 +350,7 @@ prepare(struct options *o)
 	else
 		unsetenv("USWAP_STATS");
 	set("USWAP_WHEN_FULL", o->when_full != NULL ? o->when_full : "grow");
+	set("USWAP_INLINE", o->inline_faults ? "1" : "0");
 	set("USWAP_VERBOSE", o->verbose ? "1" : "0");
 	snprintf(number, sizeof(number), "%llu", (unsigned long long)o->ram);
 	set("USWAP_RAM", number);

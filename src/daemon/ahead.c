@@ -45,21 +45,21 @@ read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 
 /* The same for a stream that leaps.  Its last page is wanted or there. */
 static void
-leap_ahead(struct handler *h, struct object *o, const struct stream *s)
+leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
+    uint32_t leaps)
 {
 	struct pager *pg = h->pg;
-	const struct map_entry *e = map_lookup(&pg->map, object_va(o, s->back));
-	uint32_t leaps = US_MIN(s->window, pg->read_window);
-	uintptr_t va = object_va(o, s->back);
+	uintptr_t va = object_va(o, last);
+	const struct map_entry *e = map_lookup(&pg->map, va);
 
 	if (e == NULL || o->careful > 0 || pg->still)
 		return;
-	leaps = US_MIN(leaps, LEAPS_MAX);
+	leaps = US_MIN(leaps, US_MIN(pg->read_window, LEAPS_MAX));
 	while (leaps-- > 0) {
 		uint32_t before = 0, after = 0, n = 1;
 		pindex_t i;
 
-		va += (uintptr_t)((intptr_t)s->stride * PAGE_SIZE);
+		va += (uintptr_t)((intptr_t)stride * PAGE_SIZE);
 		if (va < e->start || va >= e->end || h->io == NULL ||
 		    blkq_inflight(h->q) * 2 > HANDLER_IO ||
 		    pager_free(pg) < 1 + pg->free_low / 2)
@@ -75,14 +75,43 @@ leap_ahead(struct handler *h, struct object *o, const struct stream *s)
 	}
 }
 
+/* In order from i on, or by leaps from i, which is wanted or there. */
+static void
+go_ahead(struct handler *h, struct object *o, pindex_t i, int32_t stride,
+    uint32_t window)
+{
+	struct note note = {.fault = {.va = object_va(o, i)},
+	    .window = window,
+	    .stride = stride};
+
+	if (h->helper != NULL)
+		(void)handler_note(h->helper, note);
+	else if (stride != 0)
+		leap_ahead(h, o, i, stride, window);
+	else
+		read_ahead(h, o, i, window);
+}
+
+void
+ahead_noted(struct handler *h, const struct note *n)
+{
+	struct map_entry *e = map_lookup(&h->pg->map, n->fault.va);
+
+	/* What was read ahead of a stream ends where a mapping does. */
+	if (e != NULL)
+		go_ahead(h, e->object,
+		    (pindex_t)atop(n->fault.va - e->object->base), n->stride,
+		    n->window);
+}
+
 void
 ahead_start(struct handler *h, struct object *o, const struct stream *s,
     pindex_t next, uint32_t window)
 {
 	if (stream_leaps(s))
-		leap_ahead(h, o, s);
+		go_ahead(h, o, s->back, s->stride, s->window);
 	else if (window >= STREAM_RUN)
-		read_ahead(h, o, next, window);
+		go_ahead(h, o, next, 0, window);
 }
 
 void
@@ -92,14 +121,14 @@ ahead_goes_on(struct handler *h, struct stream *s, const struct run *r)
 
 	if (stream_leaps(s)) {
 		stream_given(s, last->pindex, 1);
-		leap_ahead(h, r->o, s);
+		go_ahead(h, r->o, s->back, s->stride, s->window);
 		return;
 	}
 	stream_given(s, r->first, r->n);
 	/* One page alone may be of a stream that leapt and was forgotten. */
 	if (r->n > 1 || s->window > 1)
-		read_ahead(
-		    h, r->o, last->pindex + 1, US_MAX(s->window, STREAM_RUN));
+		go_ahead(h, r->o, last->pindex + 1, 0,
+		    US_MAX(s->window, STREAM_RUN));
 }
 
 void

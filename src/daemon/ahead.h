@@ -23,6 +23,8 @@
  */
 void ahead_start(struct handler *, struct object *, const struct stream *,
     pindex_t next, uint32_t window);
+/* The same for what another thread noted. */
+void ahead_noted(struct handler *, const struct note *);
 /* What was read ahead, r, is used: the stream goes on from its end. */
 void ahead_goes_on(struct handler *, struct stream *, const struct run *r);
 /* A run was read that nobody asked for yet: kept in its buffer, until then. */

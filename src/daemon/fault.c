@@ -67,7 +67,7 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	if (r.n == 0)
 		return WAIT;
 	stream_given(s, i, r.n);
-	run_zero(pg, h->q, &r, write);
+	run_zero(h, &r, write);
 	pg->ctr.faults_zero++;
 	pg->ctr.pages_zero += r.n;
 	if (write) {
@@ -90,8 +90,9 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
  * there stays there: see pmap_zero.  Releases the lock.
  */
 static void
-fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
+fault_present(struct handler *h, struct page *p, const struct pmap_fault *f)
 {
+	struct pager *pg = h->pg;
 	uintptr_t va = pager_va(pg, p);
 	struct run r = {.o = pager_object(pg, p),
 	    .first = p->pindex,
@@ -102,9 +103,9 @@ fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 
 	mtx_unlock(&pg->lock);
 	if (!f->protect)
-		error = pmap_zero(pg->pmap, va, 1, true);
+		error = pmap_zero(h->pmap, va, 1, true);
 	if (error == 0)
-		error = pmap_unprotect(pg->pmap, va, 1);
+		error = pmap_unprotect(h->pmap, va, 1);
 	mtx_lock(&pg->lock);
 	if (error == 0)
 		pmap_wake(pg->pmap, va, 1);
@@ -115,15 +116,16 @@ fault_present(struct pager *pg, struct page *p, const struct pmap_fault *f)
 /* The shared zero page is written to: a page of its own.  Releases the lock. */
 static enum answer
 fault_zero_page(
-    struct pager *pg, struct object *o, pindex_t i, const struct pmap_fault *f)
+    struct handler *h, struct object *o, pindex_t i, const struct pmap_fault *f)
 {
+	struct pager *pg = h->pg;
 	struct page *p = pager_page_new(pg, o, i);
 
 	if (p == NULL)
 		return WAIT;
 	pg->ctr.faults_zero++;
 	pg->ctr.pages_zero++;
-	fault_present(pg, p, f);
+	fault_present(h, p, f);
 	return ANSWERED;
 }
 
@@ -184,7 +186,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 	copies = ahead ? 0 : r.n; /* read buffers are paid for */
 	if (!pager_copies_begin(pg, copies))
 		KASSERT(false, "%u pages were free", copies);
-	run_enter(pg, h->q, &r);
+	run_enter(h, &r);
 	pager_copies_end(pg, copies);
 	run_entered(pg, &r);
 	return ANSWERED;
@@ -223,14 +225,14 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 			return fault_own(pg, f);
 		pg->ctr.v_intrans++;
 		p->flags |= PG_WANTED;
-		return ANSWERED;
+		return LEFT;
 	}
 	if (p->state != PS_ACTIVE)
 		return fault_soft(h, o, p);
 	if (p->queue != PQ_NONE)
 		page_dequeue(&pg->pages, p);
 	pager_busy(pg, p);
-	fault_present(pg, p, f);
+	fault_present(h, p, f);
 	return ANSWERED;
 }
 
@@ -248,7 +250,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	if (e == NULL) {
 		/* Unmapped a moment ago: the access will see for itself. */
 		(void)pmap_wake(pg->pmap, f->va, 1);
-		return ANSWERED;
+		return STRAY;
 	}
 	o = e->object;
 	if (o->frozen && !is_own(pg, f))
@@ -258,13 +260,13 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	if (slot_is_page(slot))
 		return fault_page(h, o, page_of(&pg->pages, slot), f);
 	if (slot == SLOT_LOST) {
-		(void)pmap_poison(pg->pmap, f->va);
-		return ANSWERED;
+		(void)pmap_poison(h->pmap, f->va);
+		return LOST;
 	}
 	if (slot == SLOT_NONE && swblk_valid(swmap_get(&o->swmap, i)))
 		return pagein_start(h, o, i);
 	/* A protection fault where nothing should be: zeros all the same. */
 	if (slot == SLOT_ZERO || f->protect)
-		return fault_zero_page(pg, o, i, f);
+		return fault_zero_page(h, o, i, f);
 	return fault_zero(h, o, i, f->write);
 }

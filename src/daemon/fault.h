@@ -10,8 +10,8 @@
 
 /*
  * Answers a fault, or sees to it that it will be: by the completion of a read,
- * or by who has the page now.  WAIT: memory, a buffer or a request is missing,
- * and nothing was done.  Lock held on entry and return, released meanwhile.
+ * or by who has the page now.  WAIT: memory, a buffer or a request is missing.
+ * Lock held on entry and return, released meanwhile.
  */
 enum answer fault_resolve(struct handler *, const struct pmap_fault *);
 

@@ -5,20 +5,27 @@
  * under a hypervisor, an exit.
  */
 #include <errno.h>
+#include <stdatomic.h>
 
+#include "daemon/ahead.h"
 #include "daemon/fault.h"
 #include "daemon/handler.h"
 #include "daemon/pagein.h"
 
+static unsigned
+requests(const struct handler *h)
+{
+	return US_MIN(blkq_depth(h->q), HANDLER_IO);
+}
+
 int
 handler_init(struct handler *h, struct pager *pg, struct blkq *q)
 {
-	KASSERT(blkq_depth(q) >= HANDLER_IO, "queue too shallow");
-	*h = (struct handler){.pg = pg, .q = q};
-	h->all = mem_map(HANDLER_IO * sizeof(struct pgio));
+	*h = (struct handler){.pg = pg, .pmap = pg->pmap, .q = q};
+	h->all = mem_map(requests(h) * sizeof(struct pgio));
 	if (h->all == NULL)
 		return -ENOMEM;
-	for (unsigned i = 0; i < HANDLER_IO; i++) {
+	for (unsigned i = 0; i < requests(h); i++) {
 		h->all[i].next = NULL; /* touched now, not in a fault */
 		handler_io_put(h, &h->all[i]);
 	}
@@ -28,8 +35,8 @@ handler_init(struct handler *h, struct pager *pg, struct blkq *q)
 void
 handler_destroy(struct handler *h)
 {
+	mem_unmap(h->all, requests(h) * sizeof(struct pgio));
 	blkq_destroy(h->q);
-	mem_unmap(h->all, HANDLER_IO * sizeof(struct pgio));
 }
 
 struct pgio *
@@ -47,6 +54,17 @@ handler_io_put(struct handler *h, struct pgio *io)
 {
 	io->next = h->io;
 	h->io = io;
+}
+
+bool
+handler_note(struct handler *h, struct note note)
+{
+	mtx_assert(&h->pg->lock);
+	if (h->notes == nitems(h->note))
+		return false;
+	h->note[h->notes++] = note;
+	blkq_kick(h->q);
+	return true;
 }
 
 /*
@@ -80,9 +98,9 @@ static void
 answer_all(struct handler *h)
 {
 	mtx_lock(&h->pg->lock);
+	h->pg->ctr.faults += h->fresh;
+	h->fresh = 0;
 	while (h->answered < h->taken) {
-		if (!h->waiting)
-			h->pg->ctr.faults++;
 		if (fault_resolve(h, &h->fault[h->answered]) == WAIT) {
 			wait_begin(h);
 			break;
@@ -102,14 +120,40 @@ reap(struct handler *h)
 		pagein_done(h, req->arg);
 }
 
+/* Their faults were counted by who left them. */
+static uint32_t
+take_notes(struct handler *h)
+{
+	uint32_t taken = 0;
+
+	mtx_lock(&h->pg->lock);
+	for (uint32_t i = 0; i < h->notes; i++) {
+		if (h->note[i].window > 0)
+			ahead_noted(h, &h->note[i]);
+		else
+			h->fault[taken++] = h->note[i].fault;
+	}
+	h->notes = 0;
+	mtx_unlock(&h->pg->lock);
+	return taken;
+}
+
+static uint32_t
+take(struct handler *h)
+{
+	if (atomic_load_explicit(&h->notes, memory_order_relaxed) > 0)
+		return take_notes(h);
+	h->fresh = pmap_next_faults(h->pmap, h->fault, PMAP_FAULTS_MAX);
+	return h->fresh;
+}
+
 bool
 handler_step(struct handler *h)
 {
 	reap(h);
 	if (h->answered == h->taken) {
 		h->answered = 0;
-		h->taken =
-		    pmap_next_faults(h->pg->pmap, h->fault, PMAP_FAULTS_MAX);
+		h->taken = take(h);
 	}
 	answer_all(h);
 	return h->answered == PMAP_FAULTS_MAX;

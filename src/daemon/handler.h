@@ -13,19 +13,35 @@
 /* Reads one handler may have in flight: demands and windows read ahead. */
 #define HANDLER_IO 16
 
-/* Its thread's own, but waiting, which others look at. */
+/*
+ * What a thread that answers its own faults (see inline.h) leaves to another: a
+ * fault, or reading ahead: a window of a stream from fault.va on, or what it
+ * comes to by leaps from there.
+ */
+struct note {
+	struct pmap_fault fault;
+	uint32_t window; /* pages or leaps, 0: a fault */
+	int32_t stride; /* 0: in order */
+};
+
+/* Its thread's own, but what others look at: (L) with the lock. */
 struct handler {
 	struct pager *pg;
-	struct blkq *q; /* depth >= HANDLER_IO */
+	struct pmap *pmap; /* by which it enters pages: pg->pmap, as a rule */
+	struct handler *helper; /* to which it leaves notes, or NULL */
+	struct blkq *q;
 	struct pgio *io; /* free requests */
-	struct pgio *all; /* HANDLER_IO of them */
-	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken from the pmap ... */
+	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
+	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
+	_Atomic uint32_t notes; /* (L) ... so many */
+	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken ... */
 	uint32_t taken, answered; /* ... so many, of which the first done */
+	uint32_t fresh; /* taken and not counted so far */
 	uint64_t waiting_since;
 	_Atomic bool waiting; /* the next one could not have a page so far */
 };
 
-/* q was created by the thread that will call handler_step.  0 or -ENOMEM. */
+/* q was created by the thread that will use the handler.  0 or -ENOMEM. */
 int handler_init(struct handler *, struct pager *, struct blkq *q);
 /* Nothing in flight.  The queue is destroyed too. */
 void handler_destroy(struct handler *);
@@ -36,6 +52,9 @@ void handler_destroy(struct handler *);
  * the reads that were started.  Lock not held.
  */
 bool handler_step(struct handler *);
+
+/* Leaves a note, if there is room.  Lock held; any thread. */
+bool handler_note(struct handler *, struct note);
 
 /* ---- while the program forks; the pager is still (pager_still) ----------- */
 

@@ -4,6 +4,16 @@
 #include "daemon/pagein.h"
 #include "daemon/policy.h"
 
+/* Whether a thread of the program's can read page i: well enough, and directly. */
+static bool
+can_read(const struct handler *h, const struct object *o, pindex_t i)
+{
+	devblk_t blk;
+
+	return o->careful == 0 && blkdev_is_here(swspace_locate(&h->pg->space,
+				      swmap_get(&o->swmap, i), &blk));
+}
+
 /*
  * The window of a page-in: as many pages as the stream suggests, on the side
  * it runs to, as far as they are contiguous in the object and in swap.
@@ -20,6 +30,11 @@ pagein_start(struct handler *h, struct object *o, pindex_t i)
 	pindex_t first;
 	enum pager_rv rv;
 
+	if (h->helper != NULL && !can_read(h, o, i))
+		return handler_note(h->helper,
+			   (struct note){.fault = {.va = object_va(o, i)}})
+			   ? LEFT
+			   : WAIT;
 	if (o->careful > 0)
 		want = 1;
 	if (h->io == NULL)
@@ -53,18 +68,20 @@ pagein_start(struct handler *h, struct object *o, pindex_t i)
 
 /*
  * Pages that did not come back.  One of several: who wants it will read it
- * alone.  One alone: it is lost, and touching it is SIGBUS.
+ * alone.  One alone: it is lost, and touching it is SIGBUS.  Unless a thread of
+ * the program's read it, from what may be another file: the helper will.
  */
 static void
-read_failed(struct pager *pg, struct pgio *io, struct page *p)
+read_failed(struct handler *h, struct pgio *io, struct page *p)
 {
+	struct pager *pg = h->pg;
 	struct object *o = io->object;
 	pindex_t i = p->pindex;
 	uintptr_t va = object_va(o, i);
 	swblk_t blk;
 
 	p->flags |= PG_WANTED; /* so that whoever waits is woken */
-	if (io->n > 1 || io->ahead) {
+	if (io->n > 1 || io->ahead || h->helper != NULL) {
 		o->careful = US_MAX(o->careful, io->n);
 		(void)pager_page_gone(pg, p, SLOT_NONE);
 		return;
@@ -96,7 +113,7 @@ run_read(struct handler *h, struct pgio *io, struct run *r, bool wanted)
 	} else {
 		if (io->ahead)
 			ahead_goes_on(h, stream_find(r->o, r->first, &down), r);
-		run_enter(h->pg, h->q, r);
+		run_enter(h, r);
 		run_entered(h->pg, r);
 	}
 	r->n = 0;
@@ -126,7 +143,7 @@ pagein_done(struct handler *h, struct pgio *io)
 			continue;
 		}
 		run_read(h, io, &r, wanted);
-		read_failed(pg, io, p);
+		read_failed(h, io, p);
 	}
 	run_read(h, io, &r, wanted);
 	handler_io_put(h, io);

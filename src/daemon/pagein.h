@@ -7,8 +7,14 @@
 
 #include "daemon/handler.h"
 
-/* What became of a fault: WAIT means that it must be tried again later. */
-enum answer { ANSWERED, WAIT };
+/* What became of a fault. */
+enum answer {
+	ANSWERED,
+	LEFT, /* to who has the page: it will be answered */
+	STRAY, /* nothing is managed there, or not any more */
+	LOST, /* the page could not be read: the access ends in SIGBUS */
+	WAIT, /* nothing was done: it must be tried again later */
+};
 
 /*
  * Starts reading page i, which is in swap space only, and the window around it.

@@ -72,10 +72,12 @@ run_entered(struct pager *pg, struct run *r)
  * again alone.
  */
 void
-run_enter(struct pager *pg, struct blkq *q, struct run *r)
+run_enter(struct handler *h, struct run *r)
 {
+	struct pager *pg = h->pg;
+
 	mtx_unlock(&pg->lock);
-	blkq_flush(q); /* what was started ahead goes on meanwhile */
+	blkq_flush(h->q); /* what was started ahead goes on meanwhile */
 	for (uint32_t i = 0, k; i < r->n; i += k) {
 		uint32_t frame = r->page[i]->frame;
 		pindex_t first = r->page[i]->pindex;
@@ -88,25 +90,26 @@ run_enter(struct pager *pg, struct blkq *q, struct run *r)
 			    frame + k == pg->frames.n_out ||
 			    (i == 0 && k == RUN_HEAD))
 				break;
-		if (pmap_enter(pg->pmap, va, src, k) == 0)
+		if (pmap_enter(h->pmap, va, src, k) == 0)
 			continue;
 		for (uint32_t j = 0; j < k; j++)
-			r->vanished[i + j] = pmap_enter(pg->pmap, va + ptoa(j),
+			r->vanished[i + j] = pmap_enter(h->pmap, va + ptoa(j),
 						 src + ptoa(j), 1) != 0;
 	}
 	mtx_lock(&pg->lock);
 }
 
 void
-run_zero(struct pager *pg, struct blkq *q, struct run *r, bool write)
+run_zero(struct handler *h, struct run *r, bool write)
 {
+	struct pager *pg = h->pg;
 	uintptr_t va = object_va(r->o, r->first);
 
 	mtx_unlock(&pg->lock);
-	blkq_flush(q);
-	if (pmap_zero(pg->pmap, va, r->n, write) != 0)
+	blkq_flush(h->q);
+	if (pmap_zero(h->pmap, va, r->n, write) != 0)
 		for (uint32_t i = 0; i < r->n; i++)
 			r->vanished[i] =
-			    pmap_zero(pg->pmap, va + ptoa(i), 1, write) != 0;
+			    pmap_zero(h->pmap, va + ptoa(i), 1, write) != 0;
 	mtx_lock(&pg->lock);
 }

@@ -8,7 +8,7 @@
 #ifndef USWAP_RUN_H
 #define USWAP_RUN_H
 
-#include "pager/pager.h"
+#include "daemon/handler.h"
 
 /* Busy pages of an object: adjacent, or equal leaps apart. */
 struct run {
@@ -25,11 +25,11 @@ void run_add(struct run *, struct page *);
 
 /*
  * Copies the pages from their frames into the program and wakes who waits for
- * them; notes which have vanished.  Requests that q holds are passed on first.
+ * them; notes which have vanished.  Reads that were started are passed on first.
  */
-void run_enter(struct pager *, struct blkq *q, struct run *);
+void run_enter(struct handler *, struct run *);
 /* The same with zeros: write as in pmap_zero. */
-void run_zero(struct pager *, struct blkq *q, struct run *, bool write);
+void run_zero(struct handler *, struct run *, bool write);
 /*
  * The end of a run that was entered, zeroed with write, or seen to be in the
  * program: its pages are active and not busy any more, their frames given back.

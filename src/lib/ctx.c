@@ -152,6 +152,7 @@ on_have_memory(void *arg)
 	for (unsigned i = 0; i < u->nhandlers; i++)
 		if (atomic_load(&u->handler[i].waiting))
 			blkq_kick(u->handler[i].q);
+	pager_wake(&u->pager); /* those who answer themselves */
 }
 
 /*
@@ -462,8 +463,9 @@ build(struct uswap *u, char *err, size_t errlen)
 
 	policy_divide((uint32_t)u->ram_pages, &p);
 	error = pmap_open_uffd(p.frames,
-	    (u->opt.flags & USWAP_FORCE_COPY) != 0 ? PMAP_NO_MOVE : 0, &u->pmap,
-	    err, errlen);
+	    ((u->opt.flags & USWAP_FORCE_COPY) != 0 ? PMAP_NO_MOVE : 0) |
+		(ctx_inline(u) ? PMAP_INLINE : 0),
+	    &u->pmap, err, errlen);
 	if (error != 0)
 		return error;
 	p.pmap = u->pmap;

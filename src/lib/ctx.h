@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 
 #include "daemon/handler.h"
+#include "daemon/inline.h"
 #include "daemon/pageout.h"
 #include "lib/kin.h"
 #include "lib/names.h"
@@ -104,6 +105,7 @@ struct uswap {
 	struct pmap *pmap;
 	struct pager pager; /* its own lock */
 	struct handler handler[HANDLERS_MAX]; /* each its thread's */
+	struct inline_pool inline_pool; /* with inline delivery: see sigbus.h */
 	struct pageout pageout; /* its thread's */
 	struct ctx_thread clerk_thread, pageout_thread;
 	struct ctx_thread handler_thread[HANDLERS_MAX];
@@ -141,6 +143,13 @@ struct uswap {
 	pid_t fork_tid; /* constant while still */
 	sigset_t fork_signals; /* fork_lock: what it had blocked before */
 };
+
+/* Whether threads answer their own faults: the one handler helps them. */
+static inline bool
+ctx_inline(const struct uswap *u)
+{
+	return (u->opt.flags & USWAP_FAULT_INLINE) != 0;
+}
 
 /*
  * Starts everything, or, in a forked child, starts it again; err holds a sentence

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/herefd.h"
 #include "base/log.h"
 #include "lib/ctx.h"
 
@@ -378,7 +379,10 @@ swapoff(struct uswap *u, const char *name, unsigned flags, bool here)
 USWAP_API int
 uswap_swapoff(uswap_t *u, const char *name, unsigned flags)
 {
-	return swapoff(u, name, flags, false);
+	int error = swapoff(u, name, flags, false);
+
+	herefd_sweep();
+	return error;
 }
 
 /*

@@ -129,10 +129,11 @@ report_start(const struct uswap *u)
 	char size[16];
 
 	log_msg(LOG_NOTE,
-	    "pager started: %s of memory, %u fault handler%s, pages %s, %s "
+	    "pager started: %s of memory, %u fault handler%s%s, pages %s, %s "
 	    "file table",
 	    size_text(size, ptoa(u->ram_pages)), u->nhandlers,
 	    u->nhandlers == 1 ? "" : "s",
+	    ctx_inline(u) ? " beside inline delivery" : "",
 	    u->pmap->how[0] == 'm' ? "moved (UFFDIO_MOVE)"
 				   : "copied (no UFFDIO_MOVE)",
 	    u->private_files ? "private" : "shared");

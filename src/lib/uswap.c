@@ -8,12 +8,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/herefd.h"
 #include "base/log.h"
 #include "daemon/policy.h"
 #include "lib/config.h"
 #include "lib/ctl.h"
 #include "lib/ctx.h"
 #include "lib/report.h"
+#include "lib/sigbus.h"
 
 /* What can be meant: more than the address space, less than wraps around. */
 #define LENGTH_MAX ((size_t)1 << 56)
@@ -30,8 +32,9 @@ check_options(const struct uswap_options *opt)
 		    "pages of %ld bytes are not "
 		    "supported, only %zu",
 		    sysconf(_SC_PAGESIZE), PAGE_SIZE);
-	if ((opt->flags & ~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE |
-				      USWAP_QUIET | USWAP_CONTROL)) != 0)
+	if ((opt->flags &
+		~(unsigned)(USWAP_FORCE_COPY | USWAP_VERBOSE | USWAP_QUIET |
+			    USWAP_CONTROL | USWAP_FAULT_INLINE)) != 0)
 		return ctx_error(-EINVAL, "unknown flags %#x", opt->flags);
 	if (opt->when_full > USWAP_FULL_KILL)
 		return ctx_error(
@@ -70,10 +73,19 @@ uswap_open(const struct uswap_options *opt, uswap_t **ret)
 	    US_MIN(US_MAX(u->ram_pages, RAM_PAGES_MIN), RAM_PAGES_MAX);
 	kin_init(&u->kin);
 	u->first_ram_pages = u->ram_pages;
-	u->nhandlers = o.handlers != 0 ? o.handlers : config_default_handlers();
+	u->nhandlers = ctx_inline(u)     ? 1
+		       : o.handlers != 0 ? o.handlers
+					 : config_default_handlers();
 	log_setup(o.flags & USWAP_QUIET ? -1 : 2,
 	    o.flags & USWAP_VERBOSE ? LOG_NOTE : LOG_ERROR);
 	error = ctx_start(u, err, sizeof(err));
+	if (error == 0 && ctx_inline(u)) {
+		error = sigbus_begin(u, err, sizeof(err));
+		if (error != 0) {
+			ctl_stop(u);
+			ctx_stop(u);
+		}
+	}
 	if (error != 0) {
 		mem_unmap(u, sizeof(*u));
 		return ctx_error(error, "%s", err);
@@ -99,16 +111,19 @@ uswap_close(uswap_t *u)
 		    "%u region%s still managed: unmap first", managed,
 		    managed == 1 ? " is" : "s are");
 	ctl_stop(u);
+	if (ctx_inline(u))
+		sigbus_end(u);
 	ctx_stop(u);
+	herefd_sweep();
 	mem_unmap(u, sizeof(*u));
 	return 0;
 }
 
-USWAP_API int
-uswap_probe(void)
+static int
+probe(bool inline_)
 {
 	char err[512];
-	int error = pmap_probe_uffd(err, sizeof(err));
+	int error = pmap_probe_uffd(inline_, err, sizeof(err));
 
 	if (error != 0)
 		return ctx_error(error, "%s", err);
@@ -119,6 +134,18 @@ uswap_probe(void)
 		return ctx_error(error, "%s", ctx_start_hint(error));
 	}
 	return 0;
+}
+
+USWAP_API int
+uswap_probe(void)
+{
+	return probe(false);
+}
+
+USWAP_API int
+uswap_probe_inline(void)
+{
+	return probe(true);
 }
 
 /* ---- swap space ---------------------------------------------------------- */
@@ -298,11 +325,38 @@ uswap_remap(uswap_t *u, void *old_addr, size_t old_length, size_t new_length,
 #define MADV_POPULATE_WRITE 23
 #endif
 
+/* Of a page that is on its way, or gone again before it is looked at. */
+#define POPULATE_TRIES 1000
+
 /* Not the C library's madvise: that may be the preloaded one. */
 static int
-populate(uintptr_t va, size_t len, int advice)
+populate_there(uintptr_t va, size_t len, int advice)
 {
 	return syscall(SYS_madvise, va, len, advice) == 0 ? 0 : -errno;
+}
+
+/*
+ * With inline delivery the kernel says EFAULT of a page that is not there, and the
+ * fault is answered here instead.  Any other error is the page's own.
+ */
+static int
+populate(uswap_t *u, uintptr_t va, size_t len, int advice)
+{
+	int error = populate_there(va, len, advice);
+
+	if (error != -EFAULT || !ctx_inline(u))
+		return error;
+	for (uintptr_t end = va + len; va < end; va += PAGE_SIZE) {
+		unsigned tries = 0;
+
+		while ((error = populate_there(va, PAGE_SIZE, advice)) ==
+			   -EFAULT &&
+		       tries++ < POPULATE_TRIES)
+			sigbus_touch(u, va, advice == MADV_POPULATE_WRITE);
+		if (error != 0)
+			return error;
+	}
+	return 0;
 }
 
 /*
@@ -322,7 +376,7 @@ willneed(uswap_t *u, struct call *c)
 		if (ctx_call(u, c) != 0 || c->out == 0)
 			break;
 		some = US_MIN(c->arg[0] - c->out, left);
-		(void)populate(c->out, some, MADV_POPULATE_READ);
+		(void)populate(u, c->out, some, MADV_POPULATE_READ);
 		left -= some;
 		c->addr = c->out + some;
 	}
@@ -349,16 +403,16 @@ uswap_advise(uswap_t *u, void *addr, size_t length, enum uswap_advice advice)
 
 /* Brings pages in for wiring: false if the program has protected them. */
 static bool
-bring_in(uintptr_t va, size_t len, uintptr_t *ret_readonly)
+bring_in(uswap_t *u, uintptr_t va, size_t len, uintptr_t *ret_readonly)
 {
 	*ret_readonly = 0;
-	if (populate(va, len, MADV_POPULATE_WRITE) == 0)
+	if (populate(u, va, len, MADV_POPULATE_WRITE) == 0)
 		return true;
 	/* One page may be different from the others. */
-	if (populate(va, PAGE_SIZE, MADV_POPULATE_WRITE) == 0)
+	if (populate(u, va, PAGE_SIZE, MADV_POPULATE_WRITE) == 0)
 		return true;
 	*ret_readonly = 1;
-	return populate(va, PAGE_SIZE, MADV_POPULATE_READ) == 0;
+	return populate(u, va, PAGE_SIZE, MADV_POPULATE_READ) == 0;
 }
 
 /*
@@ -375,7 +429,7 @@ uswap_wire(uswap_t *u, void *addr, size_t length)
 
 	while (c.ret == 0 && c.addr < end) {
 		size_t some = US_MIN(end - c.addr, ptoa(CLUSTER_MAX));
-		bool in = bring_in(c.addr, some, &c.arg[0]);
+		bool in = bring_in(u, c.addr, some, &c.arg[0]);
 
 		c.fn = do_wire;
 		c.len = some;

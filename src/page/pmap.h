@@ -74,11 +74,16 @@ enum {
 	PMAP_NO_PAGEMAP = 4, /* /proc/self/pagemap: /proc may not be mounted */
 	PMAP_NO_VECTOR = 8, /* process_madvise of ourselves, Linux 6.13 */
 	PMAP_NO_VM_READ = 16, /* process_vm_readv of ourselves: not permitted */
+	/* What there is only on demand: */
+	PMAP_INLINE = 32, /* SIGBUS to who faults, instead of a report */
 };
 
 /*
  * Opens userfaultfd with frame memory for n_frames pages.
  * -EPERM, -ENOSYS, -ENOMEM: err holds a sentence that says what would help.
+ *
+ * With PMAP_INLINE no fault is reported: the thread gets a SIGBUS, of code
+ * BUS_ADRERR, and a system call EFAULT.  Nobody has to be woken.
  */
 int pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
     char *err, size_t errlen);
@@ -89,7 +94,14 @@ int pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
  */
 int pmap_reopen_uffd(struct pmap *, char *err, size_t errlen);
 /* Whether that would work here, opening nothing that stays open. */
-int pmap_probe_uffd(char *err, size_t errlen);
+int pmap_probe_uffd(bool inline_, char *err, size_t errlen);
+/*
+ * The same pmap for threads that do not share the file table of the one that
+ * opened it; PMAP_INLINE only.  It enters, zeroes, unprotects and poisons.  To be
+ * asked for, and to be closed by pmap_close_here, in such a thread; -ENOSYS.
+ */
+int pmap_here(struct pmap *, struct pmap **ret);
+void pmap_close_here(struct pmap *);
 
 /*
  * Managing: from now on missing pages of [va, va + n pages) are faults.  The

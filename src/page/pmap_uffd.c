@@ -48,6 +48,9 @@ struct pm_scan_arg {
 
 /* The pagemap_fd of a pmap that does without. */
 #define UNWANTED (-2)
+#ifndef PIDFD_SELF_THREAD
+#define PIDFD_SELF_THREAD -10000 /* Linux 6.14 */
+#endif
 
 static const struct pmap_ops uffd_ops;
 
@@ -56,6 +59,34 @@ uffdpmap(struct pmap *pm)
 {
 	KASSERT(pm->ops == &uffd_ops, "not a userfaultfd pmap");
 	return (struct uffdpmap *)pm;
+}
+
+/*
+ * A number that means another file now is refused, for no other has these
+ * operations; but so is a range that is not ours any more.  A fresh descriptor
+ * tells the two apart.  The kernel writes nothing but results into arg.
+ */
+int
+uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)
+{
+	int fd, fresh, r, error;
+
+	if (u->here != u)
+		return ioctl(u->fd.fd, op, arg);
+	fd = herefd_get(&u->fd);
+	r = fd < 0 ? -1 : ioctl(fd, op, arg);
+	if (r == 0 || (fd >= 0 && (errno == EAGAIN || errno == EEXIST)))
+		return r;
+	error = errno;
+	fresh = herefd_again(&u->fd);
+	KASSERT(
+	    fresh >= 0, "the userfaultfd is out of reach: errno %d", -fresh);
+	r = ioctl(fresh, op, arg);
+	if (r != 0)
+		error = errno;
+	herefd_keep(&u->fd, fd, fresh, r == 0);
+	errno = error;
+	return r;
 }
 
 int
@@ -99,7 +130,7 @@ uffd_poison(struct pmap *pm, uintptr_t va)
 
 	if (u->poison) {
 		do
-			r = ioctl(pm->fd, UFFDIO_POISON, &p);
+			r = uffd_ioctl(u, UFFDIO_POISON, &p);
 		while (r != 0 && errno == EAGAIN && again++ < UFFD_TRIES);
 		return r == 0 ? 0 : uffd_gone(-errno);
 	}
@@ -177,7 +208,9 @@ uffd_manage(struct pmap *pm, uintptr_t va, uint64_t n)
 	(void)uffd_madvise(va, n, MADV_NOHUGEPAGE);
 	/* Means nothing for such memory, but would keep mappings apart. */
 	(void)uffd_madvise(va, n, MADV_NORMAL);
-	return ioctl(pm->fd, UFFDIO_REGISTER, &r) == 0 ? 0 : uffd_gone(-errno);
+	return uffd_ioctl(uffdpmap(pm), UFFDIO_REGISTER, &r) == 0
+		   ? 0
+		   : uffd_gone(-errno);
 }
 
 static int
@@ -185,8 +218,9 @@ uffd_unmanage(struct pmap *pm, uintptr_t va, uint64_t n)
 {
 	struct uffdio_range r = {va, ptoa(n)};
 
-	return ioctl(pm->fd, UFFDIO_UNREGISTER, &r) == 0 ? 0
-							 : uffd_gone(-errno);
+	return uffd_ioctl(uffdpmap(pm), UFFDIO_UNREGISTER, &r) == 0
+		   ? 0
+		   : uffd_gone(-errno);
 }
 
 static void
@@ -194,8 +228,8 @@ uffd_close(struct pmap *pm)
 {
 	struct uffdpmap *u = uffdpmap(pm);
 
-	if (pm->fd >= 0)
-		close(pm->fd);
+	if (u->fd.fd >= 0)
+		close(u->fd.fd);
 	if (u->pagemap_fd >= 0)
 		close(u->pagemap_fd);
 	if (u->mem_fd >= 0)
@@ -211,6 +245,8 @@ uffd_close(struct pmap *pm)
 		mem_unmap(u->zeros, ptoa(CLUSTER_MAX));
 	if (u->behind != NULL)
 		mem_unmap(u->behind, PAGE_SIZE);
+	if (u->here != NULL)
+		mem_unmap(u->here, sizeof(*u));
 	mem_unmap(u, sizeof(*u));
 }
 
@@ -236,14 +272,20 @@ open_frames(struct uffdpmap *u, uint32_t n)
 }
 
 /*
- * Linux 6.13 lets a process advise itself by a vector.  Tried on frames, which
- * hold nothing yet.
+ * Linux 6.13 lets a process advise itself by a vector; from 6.14 on it need not
+ * have a descriptor of itself.  Tried on frames, which hold nothing yet.
  */
 static void
 open_pidfd(struct uffdpmap *u)
 {
 	const struct iovec run = {u->pm.frames, PAGE_SIZE};
 
+	u->pidfd = PIDFD_SELF_THREAD;
+	if (uffd_discard_all(u->pidfd, &run, 1))
+		return;
+	u->pidfd = -1;
+	if (u->here != NULL)
+		return; /* a number means nothing to who discards */
 	u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
 	if (u->pidfd < 0 || uffd_discard_all(u->pidfd, &run, 1))
 		return;
@@ -301,11 +343,41 @@ no_memory(const struct uffdpmap *u, int error, char *err, size_t errlen)
 	return error;
 }
 
+/* A twin with a way of its own to the userfaultfd. */
+static int
+open_here(struct uffdpmap *u)
+{
+	struct uffdpmap *here = mem_map(sizeof(*here));
+
+	if (here == NULL)
+		return -ENOMEM;
+	*here = *u;
+	here->here = u->here = here;
+	return 0;
+}
+
+int
+pmap_here(struct pmap *pm, struct pmap **ret)
+{
+	struct uffdpmap *here = uffdpmap(pm)->here;
+	int fd = herefd_get(&here->fd);
+
+	*ret = &here->pm;
+	return fd < 0 ? -ENOSYS : 0;
+}
+
+void
+pmap_close_here(struct pmap *pm)
+{
+	herefd_close(&uffdpmap(pm)->here->fd);
+}
+
 int
 pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
     char *err, size_t errlen)
 {
 	struct uffdpmap *u = mem_map(sizeof(*u));
+	bool inline_ = (without & PMAP_INLINE) != 0;
 	uint64_t features;
 	int error;
 
@@ -319,12 +391,13 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	u->pagemap_fd = u->mem_fd = u->poison_fd = u->pidfd = -1;
 	if (without & PMAP_NO_PAGEMAP)
 		u->pagemap_fd = UNWANTED;
-	u->pm.fd = uffd_open(&features, err, errlen);
-	if (u->pm.fd < 0) {
-		error = u->pm.fd;
+	error = uffd_open(inline_, &features, err, errlen);
+	herefd_init(&u->fd, error);
+	if (error < 0) {
 		uffd_close(&u->pm);
 		return error;
 	}
+	u->pm.fd = inline_ ? -1 : u->fd.fd;
 	u->move = (features & UFFD_FEATURE_MOVE) != 0 &&
 		  (without & PMAP_NO_MOVE) == 0;
 	u->poison = (features & UFFD_FEATURE_POISON) != 0 &&
@@ -337,6 +410,8 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 		error = open_zeros(u);
 	if (error == 0)
 		error = open_frames(u, n_frames);
+	if (error == 0 && inline_)
+		error = open_here(u);
 	if (error != 0) {
 		(void)no_memory(u, error, err, errlen);
 		uffd_close(&u->pm);
@@ -360,9 +435,12 @@ pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
 	u->pid = getpid();
 	u->mem_fd = u->poison_fd = u->pidfd = -1;
 	u->pm.quiet = false;
-	u->pm.fd = uffd_open(&features, err, errlen);
-	if (u->pm.fd < 0)
-		return u->pm.fd;
+	KASSERT(u->here == NULL, "a child with inline delivery");
+	error = uffd_open(false, &features, err, errlen);
+	herefd_init(&u->fd, error);
+	u->pm.fd = error;
+	if (error < 0)
+		return error;
 	error = open_others(u);
 	if (error == 0)
 		error =

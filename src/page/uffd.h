@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/types.h>
 
+#include "base/herefd.h"
 #include "page/pmap.h"
 
 /* Linux 6.6 */
@@ -44,15 +45,18 @@ struct uffdio_move {
 #endif
 
 /*
- * Opens a descriptor on which UFFDIO_API has been agreed, close-on-exec and
+ * inline_: with the feature SIGBUS; then a descriptor for faults of user mode does
+ * as well, which anybody may have.  Opens a descriptor on which UFFDIO_API has been agreed, close-on-exec and
  * non-blocking.  *ret_features: which of MOVE and POISON the kernel has.
  * Returns the descriptor or -errno; err holds a sentence then.
  */
-int uffd_open(uint64_t *ret_features, char *err, size_t errlen);
+int uffd_open(bool inline_, uint64_t *ret_features, char *err, size_t errlen);
 
 /* Constant after open. */
 struct uffdpmap {
-	struct pmap pm; /* pm.fd is the userfaultfd */
+	struct pmap pm; /* pm.fd is for watching: -1 with PMAP_INLINE */
+	struct herefd fd; /* the userfaultfd */
+	struct uffdpmap *here; /* inline: for others; points to itself there */
 	bool move; /* remove moves; else it copies */
 	bool poison; /* UFFDIO_POISON exists; else poison_fd is used */
 	bool vm_read; /* process_vm_readv of ourselves works and pays */
@@ -84,6 +88,8 @@ int uffd_sweep(
     struct uffdpmap *, uffd_try_t *, uintptr_t va, const char *src, uint32_t n);
 
 struct uffdpmap *uffdpmap(struct pmap *);
+/* ioctl on the userfaultfd, in whichever file table the pmap is for. */
+int uffd_ioctl(struct uffdpmap *, unsigned long op, void *arg);
 /* All the ways in which the kernel says that a range is not ours any more. */
 int uffd_gone(int error);
 /* Not the C library's: that may be the preloaded one, which asks us. */

@@ -9,7 +9,8 @@
  * The call has a third form, UFFD_USER_MODE_ONLY, that anybody may use.  It
  * does not report faults taken inside the kernel: read(2) into a page that is
  * out would fail with EFAULT instead of waiting, which a program that knows
- * nothing of us cannot understand.  So it is not used.
+ * nothing of us cannot understand.  So it is used for inline delivery only, which
+ * reports none of those either.
  *
  * UFFDIO_API both asks and decides, and works once per descriptor: one is
  * opened to ask and closed, a second one to keep.
@@ -26,6 +27,9 @@
 
 #define UFFD_DEVICE "/dev/userfaultfd"
 
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1 /* Linux 5.11 */
+#endif
 #ifndef USERFAULTFD_IOC_NEW
 #define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
 #endif
@@ -46,9 +50,16 @@ open_by_device(void)
 }
 
 static int
-open_by_any(void)
+open_by_any(bool inline_)
 {
 	int fd, devfd;
+
+	if (inline_) {
+		fd = (int)syscall(SYS_userfaultfd,
+		    O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+		if (fd >= 0)
+			return fd;
+	}
 
 	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (fd >= 0)
@@ -102,15 +113,16 @@ say(int error, char *err, size_t errlen)
 }
 
 int
-uffd_open(uint64_t *ret_features, char *err, size_t errlen)
+uffd_open(bool inline_, uint64_t *ret_features, char *err, size_t errlen)
 {
 	const uint64_t must =
-	    UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_THREAD_ID;
+	    UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+	    (inline_ ? UFFD_FEATURE_SIGBUS : UFFD_FEATURE_THREAD_ID);
 	const uint64_t may = UFFD_FEATURE_MOVE | UFFD_FEATURE_POISON;
 	uint64_t has = 0, want;
 	int fd, error;
 
-	fd = open_by_any();
+	fd = open_by_any(inline_);
 	if (fd < 0)
 		return say(fd, err, errlen);
 	error = agree(fd, &has);
@@ -120,7 +132,7 @@ uffd_open(uint64_t *ret_features, char *err, size_t errlen)
 	if (error != 0)
 		return say(error, err, errlen);
 
-	fd = open_by_any();
+	fd = open_by_any(inline_);
 	if (fd < 0)
 		return say(fd, err, errlen);
 	want = has & (must | may);
@@ -134,10 +146,10 @@ uffd_open(uint64_t *ret_features, char *err, size_t errlen)
 }
 
 int
-pmap_probe_uffd(char *err, size_t errlen)
+pmap_probe_uffd(bool inline_, char *err, size_t errlen)
 {
 	uint64_t features;
-	int fd = uffd_open(&features, err, errlen);
+	int fd = uffd_open(inline_, &features, err, errlen);
 
 	if (fd < 0)
 		return fd;

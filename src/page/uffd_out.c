@@ -143,7 +143,7 @@ try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)
 
 	if (ret < 0)
 		return ret;
-	ret = ioctl(u->pm.fd, UFFDIO_MOVE, &m);
+	ret = uffd_ioctl(u, UFFDIO_MOVE, &m);
 	return uffd_result(ret, m.move);
 }
 
@@ -497,7 +497,7 @@ uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 	for (i = 0; i < n; i++)
 		frame_check(
 		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
-	for (i = 0; i < n && u->pidfd >= 0; i += k) {
+	for (i = 0; i < n && u->pidfd != -1; i += k) {
 		k = US_MIN(n - i, DISCARD_MAX);
 		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
 			break;

@@ -34,7 +34,7 @@ uffd_copy_mode(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n,
 {
 	struct uffdio_copy c = {
 	    .dst = va, .src = (uintptr_t)src, .len = ptoa(n), .mode = mode};
-	int ret = ioctl(u->pm.fd, UFFDIO_COPY, &c);
+	int ret = uffd_ioctl(u, UFFDIO_COPY, &c);
 
 	return uffd_result(ret, c.copy);
 }
@@ -51,7 +51,7 @@ try_zeropage(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 {
 	struct uffdio_zeropage z = {
 	    .range = {va, ptoa(n)}, .mode = UFFDIO_ZEROPAGE_MODE_DONTWAKE};
-	int ret = ioctl(u->pm.fd, UFFDIO_ZEROPAGE, &z);
+	int ret = uffd_ioctl(u, UFFDIO_ZEROPAGE, &z);
 
 	(void)src;
 	return uffd_result(ret, z.zeropage);
@@ -64,7 +64,7 @@ uffd_try_protect(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 	    .range = {va, ptoa(n)}, .mode = UFFDIO_WRITEPROTECT_MODE_WP};
 
 	(void)src;
-	return ioctl(u->pm.fd, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
+	return uffd_ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
 }
 
 int
@@ -75,17 +75,18 @@ uffd_try_unprotect(
 	    .mode = u->pm.quiet ? UFFDIO_WRITEPROTECT_MODE_DONTWAKE : 0};
 
 	(void)src;
-	return ioctl(u->pm.fd, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
+	return uffd_ioctl(u, UFFDIO_WRITEPROTECT, &w) == 0 ? (int)n : -errno;
 }
 
 int
 uffd_wake(struct pmap *pm, uintptr_t va, uint32_t n)
 {
+	struct uffdpmap *u = uffdpmap(pm);
 	struct uffdio_range r = {va, ptoa(n)};
 
-	if (pm->quiet)
-		return 0;
-	return ioctl(pm->fd, UFFDIO_WAKE, &r) == 0 ? 0 : uffd_gone(-errno);
+	if (pm->quiet || u->here != NULL)
+		return 0; /* not now; inline, nobody sleeps in the kernel */
+	return uffd_ioctl(u, UFFDIO_WAKE, &r) == 0 ? 0 : uffd_gone(-errno);
 }
 
 /* ---- many pages ------------------------------------------------------- */

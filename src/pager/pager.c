@@ -232,8 +232,8 @@ pager_busy(struct pager *pg, struct page *p)
 	p->flags |= PG_BUSY;
 }
 
-static void
-wake_sleepers(struct pager *pg)
+void
+pager_wake(struct pager *pg)
 {
 	if (pg->sleepers > 0)
 		cv_broadcast(&pg->unbusied);
@@ -248,7 +248,7 @@ pager_unbusy(struct pager *pg, struct page *p)
 	if (p->flags & PG_WANTED)
 		(void)pmap_wake(pg->pmap, pager_va(pg, p), 1);
 	p->flags &= (uint8_t) ~(PG_BUSY | PG_WANTED);
-	wake_sleepers(pg);
+	pager_wake(pg);
 }
 
 void
@@ -260,15 +260,16 @@ pager_set_writing(struct pager *pg, struct page *p, bool writing)
 	p->flags =
 	    (uint8_t)(writing ? p->flags | PG_WRITING : p->flags & ~PG_WRITING);
 	if (!writing)
-		wake_sleepers(pg);
+		pager_wake(pg);
 }
 
 /* ---- loose frames -------------------------------------------------------- */
 
+/* Bounded on the stack, too, which may be one of the program's. */
 static void
 give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
 {
-	struct iovec runs[JUNK_MAX];
+	struct iovec runs[CLUSTER_MAX];
 	uint32_t nruns = 0;
 
 	KASSERT(n <= JUNK_MAX, "%u frames", n);
@@ -277,6 +278,10 @@ give_memory_back(struct pager *pg, uint32_t *frames, uint32_t n)
 		for (run = 1; i + run < n; run++)
 			if (frames[i + run] != frames[i] + run)
 				break;
+		if (nruns == CLUSTER_MAX) {
+			pmap_discard(pg->pmap, runs, nruns);
+			nruns = 0;
+		}
 		runs[nruns++] = (struct iovec){
 		    frame_addr(&pg->frames, frames[i]), ptoa(run)};
 	}
@@ -350,6 +355,14 @@ pager_sleep(struct pager *pg)
 	pg->sleepers--;
 }
 
+void
+pager_doze(struct pager *pg, unsigned ms)
+{
+	pg->sleepers++;
+	(void)cv_timedwait(&pg->unbusied, &pg->lock, ms);
+	pg->sleepers--;
+}
+
 bool
 pager_in_progress(const struct pager *pg, const struct object *o,
     pindex_t first, pindex_t end)
@@ -380,7 +393,7 @@ pager_thaw(struct pager *pg, struct object *o)
 {
 	o->frozen = false;
 	(void)pmap_wake(pg->pmap, o->base, o->npages);
-	wake_sleepers(pg);
+	pager_wake(pg);
 }
 
 /* ---- verification -------------------------------------------------------- */

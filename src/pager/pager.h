@@ -192,6 +192,10 @@ void pager_discard(struct pager *, uint32_t *frames, uint32_t n);
  * look at everything again.  In simulation it lets the others run.
  */
 void pager_sleep(struct pager *);
+/* The same, but for ms milliseconds at most. */
+void pager_doze(struct pager *, unsigned ms);
+/* Lets them look again, though no page was unbusied. */
+void pager_wake(struct pager *);
 
 /* Whether a page of [first, end) is busy or being written. */
 bool pager_in_progress(

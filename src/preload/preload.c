@@ -124,6 +124,9 @@ preload_lock(struct guard *g)
 	uint64_t all = ALL_SIGNALS;
 	int was = 0;
 
+	/* Managed memory may be touched under this lock. */
+	if (preload.inline_faults)
+		all &= ~((uint64_t)1 << (SIGBUS - 1));
 	g->error = errno;
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &g->mask, sizeof(all));
 	preload_holds_lock = true;
@@ -264,6 +267,8 @@ start(void)
 	opt.flags |= USWAP_CONTROL;
 	if (preload.verbose)
 		opt.flags |= USWAP_VERBOSE;
+	if (preload.inline_faults)
+		opt.flags |= USWAP_FAULT_INLINE;
 	if (!say_goes_to(2)) /* it may be a file with the program's data */
 		opt.flags |= USWAP_QUIET;
 	alloc_pager_begin();
@@ -353,6 +358,9 @@ preload_init(int argc, char **argv, char **envp)
 		preload.when_full = USWAP_FULL_STOP;
 	else if (v != NULL && strcmp(v, "kill") == 0)
 		preload.when_full = USWAP_FULL_KILL;
+	v = getenv("USWAP_INLINE");
+	preload.inline_faults = v != NULL && *v == '1';
+	sigbus_init();
 	v = getenv("USWAP_VERBOSE");
 	preload.verbose = v != NULL && *v == '1';
 	v = getenv("USWAP_TOP");

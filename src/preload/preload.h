@@ -59,6 +59,7 @@ struct preload {
 	const char *stats; /* a file, or NULL */
 	unsigned when_full; /* USWAP_FULL_GROW, ... */
 	bool verbose;
+	bool inline_faults; /* --inline: see sigbus.c */
 	char program[256];
 	uint64_t started_ns;
 };
@@ -97,6 +98,8 @@ void alloc_pager_end(void);
 
 /* fork.c */
 void fork_init(void);
+/* sigbus.c: in the constructor, once inline_faults is known. */
+void sigbus_init(void);
 
 /* exit.c */
 void exit_init(void);

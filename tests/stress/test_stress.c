@@ -356,6 +356,7 @@ main(void)
 	failed = refused_moves() != 0 || run("move", 0, 0, false) != 0 ||
 		 run("copy", USWAP_FORCE_COPY, 0, false) != 0 ||
 		 run("one handler", 0, 1, false) != 0 ||
+		 run("inline", USWAP_FAULT_INLINE, 0, true) != 0 ||
 		 run("devices come and go", 0, 0, true) != 0;
 	for (unsigned i = 0; i < 2; i++)
 		(void)unlink(file(name, i, ""));

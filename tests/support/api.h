@@ -17,10 +17,12 @@
 #include "support/pattern.h"
 #include "uswap.h"
 
-#define PAGE   ((size_t)4096)
-#define MIB    ((size_t)1 << 20)
-#define RAM    (16 * MIB) /* the least there is ... */
-#define BUDGET 3840 /* ... and its pages, without the buffers */
+#define TOUCH_SIGBUS(sa) uswap_sigaction((sa), NULL)
+
+#define PAGE             ((size_t)4096)
+#define MIB              ((size_t)1 << 20)
+#define RAM              (16 * MIB) /* the least there is ... */
+#define BUDGET           3840 /* ... and its pages, without the buffers */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1
@@ -30,7 +32,7 @@
 
 static uswap_t *u;
 static char dir[64] = "/var/tmp/uswap-test-XXXXXX";
-static unsigned api_flags; /* 0 or USWAP_FORCE_COPY */
+static unsigned api_flags; /* one of api_ways */
 
 /* ---- the calls, expected to succeed or to fail --------------------------- */
 
@@ -195,6 +197,8 @@ static const struct api_way {
 } api_ways[] = {
     {"as the kernel has it", 0},
     {"without MOVE", USWAP_FORCE_COPY},
+    {"inline", USWAP_FAULT_INLINE},
+    {"inline, without MOVE", USWAP_FAULT_INLINE | USWAP_FORCE_COPY},
 };
 
 static inline void
@@ -208,12 +212,16 @@ api_begin(void)
 		exit(1);
 }
 
-/* Runs a group of tests in every way; how many failed. */
-#define api_run(tests)                                                         \
+/* The first so many have faults answered by the pager's threads. */
+#define API_THREADS 2
+#define API_WAYS    (sizeof(api_ways) / sizeof(api_ways[0]))
+
+/* Runs a group of tests in the ways from..end; how many failed. */
+#define api_run(tests) api_run_in(tests, 0, API_WAYS)
+#define api_run_in(tests, from, end)                                           \
 	({                                                                     \
 		int api_failed = 0;                                            \
-		for (size_t i = 0; i < sizeof(api_ways) / sizeof(api_ways[0]); \
-		     i++) {                                                    \
+		for (size_t i = (from); i < (end); i++) {                      \
 			api_flags = api_ways[i].flags;                         \
 			api_failed += cmocka_run_group_tests_name(             \
 			    api_ways[i].name, tests, NULL, NULL);              \

@@ -79,12 +79,13 @@ limit=$(scale 120 7200)
 # succeeds, did swap, and stayed within MIB + 32 MiB by its own count and by
 # the kernel's.
 swap_size=4G
+run_options=
 swapped() {
 	ram=$1
 	shift
 	rm -f "$dir/stats"
 	"$root/tools/peak.py" "$dir/peak" timeout --foreground -k 5 "$limit" \
-	    "$USWAP" run --ram "${ram}M" \
+	    "$USWAP" run $run_options --ram "${ram}M" \
 	    --swap "$dir/swap,size=$swap_size" --stats "$dir/stats" -- "$@" ||
 	    fail "exit code $? of: $*"
 	read -r seconds kernel <"$dir/peak"

@@ -12,6 +12,11 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+/* With inline delivery SIGBUS is the pager's, which passes on what it does not know. */
+#ifndef TOUCH_SIGBUS
+#define TOUCH_SIGBUS(sa) sigaction(SIGBUS, (sa), NULL)
+#endif
+
 static _Thread_local sigjmp_buf touch_back;
 static _Thread_local volatile sig_atomic_t touching;
 
@@ -30,7 +35,7 @@ touch_init(void)
 {
 	struct sigaction sa = {.sa_handler = touch_signal};
 
-	sigaction(SIGBUS, &sa, NULL);
+	TOUCH_SIGBUS(&sa);
 	sigaction(SIGSEGV, &sa, NULL);
 }
 

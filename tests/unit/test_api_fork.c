@@ -867,9 +867,23 @@ test_many(void **state)
 	closes();
 }
 
+/* A child would need what its parent's threads have done for themselves. */
+static void
+test_inline(void **state)
+{
+	(void)state;
+	opens("swap,size=16M");
+	fails(uswap_fork_check(u), ENOTSUP, "inline");
+	fails(uswap_fork_begin(u), ENOTSUP, "inline");
+	closes();
+}
+
 int
 main(void)
 {
+	const struct CMUnitTest inlined[] = {
+	    cmocka_unit_test(test_inline),
+	};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_before),
 	    cmocka_unit_test(test_whole),
@@ -888,5 +902,6 @@ main(void)
 	};
 
 	api_begin();
-	return api_end(api_run(tests));
+	return api_end(api_run_in(tests, 0, API_THREADS) +
+		       api_run_in(inlined, API_THREADS, API_WAYS));
 }

@@ -477,7 +477,7 @@ has_poison(void)
 {
 	uint64_t features = 0;
 	char err[256];
-	int fd = uffd_open(&features, err, sizeof(err));
+	int fd = uffd_open(false, &features, err, sizeof(err));
 
 	close(fd);
 	return (features & UFFD_FEATURE_POISON) != 0;

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * sigbus: what a program run with --inline may not do to SIGBUS.
+ *
+ * Faults are SIGBUS then (see uswap.h).  So the program's action for it is kept by
+ * the library and not by the kernel, and no thread can block it: it is taken out of
+ * every mask that is set, also of those for the time of a handler, from the
+ * program's start on.  The program reads its masks back without it.
+ *
+ * Without --inline everything is passed through.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include "preload/preload.h"
+
+typedef int sigaction_fn(int, const struct sigaction *, struct sigaction *);
+typedef int mask_fn(int, const sigset_t *, sigset_t *);
+
+static sigaction_fn *next_sigaction;
+static sighandler_t (*next_signal)(int, sighandler_t);
+static mask_fn *next_sigprocmask, *next_pthread_sigmask;
+
+void
+sigbus_init(void)
+{
+	sigset_t bus;
+
+	next_sigaction = (sigaction_fn *)dlsym(RTLD_NEXT, "sigaction");
+	next_signal =
+	    (sighandler_t(*)(int, sighandler_t))dlsym(RTLD_NEXT, "signal");
+	next_sigprocmask = (mask_fn *)dlsym(RTLD_NEXT, "sigprocmask");
+	next_pthread_sigmask = (mask_fn *)dlsym(RTLD_NEXT, "pthread_sigmask");
+	if (!preload.inline_faults)
+		return;
+	/* As somebody else may have started the program. */
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	next_sigprocmask(SIG_UNBLOCK, &bus, NULL);
+}
+
+/* The set without SIGBUS, in *copy, if it would be blocked. */
+static const sigset_t *
+strip(int how, const sigset_t *set, sigset_t *copy)
+{
+	if (!preload.inline_faults || set == NULL || how == SIG_UNBLOCK)
+		return set;
+	*copy = *set;
+	sigdelset(copy, SIGBUS);
+	return copy;
+}
+
+/*
+ * The library installs its own action by this, before the state is ACTIVE.  A
+ * child that is OFF has none of its own any more to protect.
+ */
+HOOK int
+sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	struct sigaction a;
+	int error;
+
+	if (next_sigaction == NULL)
+		sigbus_init();
+	if (!preload.inline_faults)
+		return next_sigaction(sig, act, old);
+	if (act != NULL) {
+		a = *act;
+		sigdelset(&a.sa_mask, SIGBUS);
+		act = &a;
+	}
+	if (sig != SIGBUS || preload.state != ACTIVE)
+		return next_sigaction(sig, act, old);
+	error = uswap_sigaction(act, old);
+	if (error == 0)
+		return 0;
+	errno = -error;
+	return -1;
+}
+
+HOOK sighandler_t
+signal(int sig, sighandler_t handler)
+{
+	struct sigaction a = {.sa_handler = handler, .sa_flags = SA_RESTART};
+	struct sigaction old;
+
+	if (next_signal == NULL)
+		sigbus_init();
+	if (!preload.inline_faults || sig != SIGBUS || handler == SIG_ERR)
+		return next_signal(sig, handler);
+	sigemptyset(&a.sa_mask);
+	return sigaction(sig, &a, &old) == 0 ? old.sa_handler : SIG_ERR;
+}
+
+HOOK int
+sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+	sigset_t copy;
+
+	if (next_sigprocmask == NULL)
+		sigbus_init();
+	return next_sigprocmask(how, strip(how, set, &copy), old);
+}
+
+HOOK int
+pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	sigset_t copy;
+
+	if (next_pthread_sigmask == NULL)
+		sigbus_init();
+	return next_pthread_sigmask(how, strip(how, set, &copy), old);
+}

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Inline delivery: what the other tests of the public calls, which run with it,
+ * too, do not see.  The signal, whose it is, and in what state of the program it
+ * comes; the descriptors in the program's table; more threads than handlers.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "support/api.h"
+#include "support/touch.h"
+
+#define N 512 /* pages, all of them out */
+
+/* ---- whose signal it is -------------------------------------------------- */
+
+static siginfo_t seen;
+static volatile sig_atomic_t times;
+static sigset_t mask_seen;
+static char *volatile managed; /* the handler touches it */
+
+static void
+on_bus(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	seen = *info;
+	times++;
+	pthread_sigmask(SIG_SETMASK, NULL, &mask_seen);
+	if (managed != NULL)
+		assert_true(holds(managed, 0, 1));
+	if (touching)
+		siglongjmp(touch_back, sig);
+}
+
+/* A page of a file that has none. */
+static char *
+beyond(void)
+{
+	int fd = open(path("short"), O_RDWR | O_CREAT, 0600);
+	char *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+
+	assert_true(fd >= 0 && p != MAP_FAILED);
+	close(fd);
+	return p;
+}
+
+static void
+reads_beyond(char *p)
+{
+	int sig;
+
+	memset(&seen, 0, sizeof(seen));
+	times = 0;
+	sig = sigsetjmp(touch_back, 1);
+	if (sig == 0) {
+		touching = 1;
+		(void)*(volatile char *)(p + 77);
+		fail_msg("there is a byte beyond the end");
+	}
+	touching = 0;
+	assert_int_equal(sig, SIGBUS);
+	assert_int_equal(times, 1);
+	assert_int_equal(seen.si_code, BUS_ADRERR);
+	assert_ptr_equal(seen.si_addr, p + 77);
+}
+
+static void
+test_passed_on(void **state)
+{
+	struct sigaction mine = {.sa_sigaction = on_bus,
+			     .sa_flags = SA_SIGINFO},
+			 old;
+	char *p, *file = beyond();
+
+	(void)state;
+	sigaddset(&mine.sa_mask, SIGUSR1);
+	assert_int_equal(sigaction(SIGBUS, &mine, NULL), 0);
+	opens("swap,size=16M");
+	p = region(N, 1);
+	/* The action of before, and one that is set meanwhile. */
+	for (int i = 0; i < 2; i++) {
+		page_out(p, 0, N);
+		managed = p;
+		reads_beyond(file);
+		reads_beyond(file);
+		managed = NULL;
+		assert_int_equal(sigismember(&mask_seen, SIGUSR1), 1);
+		assert_int_equal(sigismember(&mask_seen, SIGUSR2), 0);
+		check_pages(p, 0, N, 1);
+		works(uswap_sigaction(NULL, &old));
+		assert_ptr_equal(old.sa_sigaction, on_bus);
+		works(uswap_sigaction(&mine, &old));
+		assert_ptr_equal(old.sa_sigaction, on_bus);
+	}
+	times = 0;
+	assert_int_equal(raise(SIGBUS), 0);
+	assert_int_equal(times, 1);
+	assert_true(seen.si_code <= 0);
+	mine = (struct sigaction){.sa_handler = SIG_IGN};
+	works(uswap_sigaction(&mine, NULL));
+	assert_int_equal(raise(SIGBUS), 0);
+	unmap(p, N);
+	closes();
+	/* And back it is. */
+	assert_int_equal(sigaction(SIGBUS, NULL, &old), 0);
+	assert_ptr_equal(old.sa_handler, SIG_IGN);
+	munmap(file, PAGE);
+}
+
+/* How a process ends that does something to a program with inline delivery. */
+static int
+ending(void (*something)(void), void (*handler)(int))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		struct sigaction a = {.sa_handler = handler};
+
+		sigaction(SIGBUS, &a, NULL);
+		opens(NULL);
+		something();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status);
+}
+
+static void
+reads_a_hole(void)
+{
+	(void)*(volatile char *)beyond();
+}
+
+static void
+sends_one(void)
+{
+	(void)kill(getpid(), SIGBUS);
+	usleep(100000);
+}
+
+static void
+blocks_it(void)
+{
+	char *p = region(1, 0);
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, NULL);
+	*p = 1;
+}
+
+static void
+test_default(void **state)
+{
+	(void)state;
+	assert_int_equal(ending(reads_a_hole, SIG_DFL), SIGBUS);
+	assert_int_equal(ending(reads_a_hole, SIG_IGN), SIGBUS);
+	assert_int_equal(ending(sends_one, SIG_DFL), SIGBUS);
+	assert_int_equal(ending(sends_one, SIG_IGN), 0);
+	assert_int_equal(ending(blocks_it, SIG_DFL), SIGBUS);
+}
+
+/* ---- the state of the program -------------------------------------------- */
+
+static void
+test_errno(void **state)
+{
+	char *p, c = 1;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(N, 1);
+	page_out(p, 0, N);
+	errno = 4711;
+	c = *(volatile char *)p;
+	(void)c;
+	assert_int_equal(errno, 4711);
+	unmap(p, N);
+	closes();
+}
+
+/* A system call has EFAULT, until the page is there to stay. */
+static void
+test_system_calls(void **state)
+{
+	int fd[2];
+	char *p;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(N, 1);
+	assert_int_equal(pipe(fd), 0);
+	page_out(p, 0, N);
+	assert_int_equal(write(fd[1], p, PAGE), -1);
+	assert_int_equal(errno, EFAULT);
+	works(uswap_wire(u, p, PAGE));
+	assert_int_equal(write(fd[1], p, PAGE), PAGE);
+	works(uswap_unwire(u, p, PAGE));
+	works(uswap_wire(u, p + PAGE, PAGE));
+	assert_int_equal(read(fd[0], p + PAGE, PAGE), PAGE);
+	works(uswap_unwire(u, p + PAGE, PAGE));
+	assert_true(holds(p + PAGE, 0, 1));
+	/* Of a page that was only read so far there is none to write to. */
+	works(uswap_advise(u, p, N * PAGE, USWAP_DONTNEED));
+	assert_int_equal(p[0], 0);
+	assert_int_equal(write(fd[1], "x", 1), 1);
+	assert_int_equal(read(fd[0], p, 1), -1);
+	assert_int_equal(errno, EFAULT);
+	works(uswap_wire(u, p, PAGE));
+	assert_int_equal(read(fd[0], p, 1), 1);
+	works(uswap_unwire(u, p, PAGE));
+	assert_int_equal(p[0], 'x');
+	close(fd[0]);
+	close(fd[1]);
+	unmap(p, N);
+	closes();
+}
+
+static char *ticked;
+static _Atomic unsigned ticks;
+
+static void
+on_tick(int sig)
+{
+	unsigned i = atomic_fetch_add(&ticks, 1) % N;
+
+	(void)sig;
+	if (!holds(ticked + i * PAGE, i, 1))
+		abort();
+}
+
+/* Handlers of the program's fault between and during its own faults. */
+static void
+test_signals(void **state)
+{
+	const struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
+	struct sigaction tick = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
+	char *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	ticked = p = region(2 * BUDGET, 1);
+	sigaction(SIGALRM, &tick, NULL);
+	atomic_store(&ticks, 0);
+	setitimer(ITIMER_REAL, &often, NULL);
+	for (int round = 0; round < 50 && atomic_load(&ticks) < 300; round++)
+		check_pages(p, 0, 2 * BUDGET, 1);
+	setitimer(ITIMER_REAL, &never, NULL);
+	assert_true(atomic_load(&ticks) >= 100);
+	unmap(p, 2 * BUDGET);
+	closes();
+}
+
+static void *
+reader(void *p)
+{
+	for (uint32_t i = 0;; i = (i + 4099) % (2 * BUDGET)) {
+		(void)*(volatile char *)((char *)p + i * PAGE);
+		pthread_testcancel();
+	}
+	return NULL;
+}
+
+/* Waiting for a page is no point at which a thread ends. */
+static void
+test_cancel(void **state)
+{
+	char *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(2 * BUDGET, 1);
+	for (int i = 0; i < 40; i++) {
+		pthread_t t[4];
+
+		for (int k = 0; k < 4; k++)
+			assert_int_equal(
+			    pthread_create(&t[k], NULL, reader, p), 0);
+		usleep(2000);
+		for (int k = 0; k < 4; k++) {
+			pthread_cancel(t[k]);
+			pthread_join(t[k], NULL);
+		}
+	}
+	check_pages(p, 0, 2 * BUDGET, 1);
+	unmap(p, 2 * BUDGET);
+	closes();
+}
+
+/* ---- threads and stacks -------------------------------------------------- */
+
+static pthread_barrier_t all_there;
+
+static void *
+together(void *arg)
+{
+	char *p = arg;
+
+	for (int round = 0; round < 4; round++) {
+		pthread_barrier_wait(&all_there);
+		if (!holds(p, (uint32_t)((uintptr_t)(p - managed) / PAGE), 1))
+			return p;
+	}
+	return NULL;
+}
+
+/* More threads fault at once than there are handlers for. */
+static void
+test_many(void **state)
+{
+	enum { MANY = 100 };
+	pthread_t t[MANY];
+	char *p;
+
+	(void)state;
+	opens("swap,size=64M");
+	managed = p = region(MANY, 1);
+	pthread_barrier_init(&all_there, NULL, MANY + 1);
+	for (int i = 0; i < MANY; i++)
+		assert_int_equal(
+		    pthread_create(&t[i], NULL, together, p + (size_t)i * PAGE),
+		    0);
+	for (int round = 0; round < 4; round++) {
+		page_out(p, 0, MANY);
+		pthread_barrier_wait(&all_there);
+		usleep(20000);
+	}
+	for (int i = 0; i < MANY; i++) {
+		void *wrong;
+
+		pthread_join(t[i], &wrong);
+		assert_null(wrong);
+	}
+	managed = NULL;
+	unmap(p, MANY);
+	closes();
+}
+
+#define STACK (256 * 1024)
+
+/* Faults of every kind, from a stack of which nothing else is used. */
+static void *
+faults(void *arg)
+{
+	char *p = arg;
+
+	for (uint32_t i = 0; i < 2 * BUDGET; i++)
+		pattern(p + i * PAGE, i, 1); /* zeros, and memory is short */
+	for (uint32_t i = 0; i < 2 * BUDGET; i++)
+		(void)*(volatile char *)(p + i * PAGE); /* in order */
+	for (uint32_t i = 0; i < 3000; i++)
+		(void)*(volatile char *)(p + i * 4099 % (2 * BUDGET) * PAGE);
+	return NULL;
+}
+
+/* What uswap.h says that a fault uses of the thread's stack. */
+static void
+test_stack(void **state)
+{
+	const size_t said = 16 * 1024;
+	char *p, *stack;
+	pthread_attr_t attr;
+	pthread_t t;
+	size_t used = STACK;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(2 * BUDGET, 0);
+	stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memset(stack, 0xa5, STACK);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK);
+	assert_int_equal(pthread_create(&t, &attr, faults, p), 0);
+	pthread_join(t, NULL);
+	while (used > 0 && stack[STACK - used] == (char)0xa5)
+		used--;
+	print_message("%zu bytes of stack\n", used);
+	/* Sanitizers have frames of their own making; the thread's own start
+	 * takes some, too. */
+	assert_true(SANITIZED || used <= said);
+	munmap(stack, STACK);
+	unmap(p, 2 * BUDGET);
+	closes();
+}
+
+/* ---- descriptors --------------------------------------------------------- */
+
+/* Does something to each open descriptor from 3 on; how many there are. */
+static int
+each_fd(void (*something)(int fd))
+{
+	int count = 0;
+
+	for (int fd = 3; fd < 2000; fd++) {
+		if (fcntl(fd, F_GETFD) < 0)
+			continue;
+		count++;
+		if (something != NULL)
+			something(fd);
+	}
+	return count;
+}
+
+static void
+close_it(int fd)
+{
+	close(fd);
+}
+
+static int null_fd, zero_fd;
+
+static void
+be_null(int fd)
+{
+	if (fd >= 900)
+		dup2(null_fd, fd);
+}
+
+static void
+be_zeros(int fd)
+{
+	if (fd >= 900)
+		dup2(zero_fd, fd);
+}
+
+/* The program closes what is not its own, or puts other files there. */
+static void
+test_descriptors(void **state)
+{
+	static void (*const harm[])(int) = {be_null, be_zeros, close_it};
+	int before = each_fd(NULL);
+	char *p;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(N, 1);
+	page_out(p, 0, N);
+	check_pages(p, 0, N, 1);
+	assert_in_range(each_fd(NULL) - before, 1, 2);
+	null_fd = open("/dev/null", O_RDWR);
+	zero_fd = open("/dev/zero", O_RDWR);
+	for (size_t i = 0; i < 3; i++)
+		for (uint32_t version = 1; version < 4; version++) {
+			write_pages(p, 0, N, version);
+			page_out(p, 0, N);
+			each_fd(harm[i]);
+			check_pages(p, 0, N, version);
+			each_fd(harm[i]);
+			works(uswap_advise(u, p, PAGE, USWAP_DONTNEED));
+			assert_int_equal(p[0], 0);
+		}
+	assert_int_equal(stats().pages_wired, 0);
+	unmap(p, N);
+	closes();
+}
+
+/* None stays open, and no device is held by one. */
+static void
+test_none_left(void **state)
+{
+	int before = each_fd(NULL);
+	char *p;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		opens("swap,size=16M");
+		p = region(N, 1);
+		page_out(p, 0, N);
+		check_pages(p, 0, N, 1);
+		works(uswap_swapon(u, path("other,size=16M")));
+		works(uswap_swapoff(u, path("swap"), 0));
+		check_pages(p, 0, N, 1);
+		works(uswap_swapon(u, path("swap")));
+		unmap(p, N);
+		closes();
+		(void)unlink(path("other"));
+		assert_int_equal(each_fd(NULL), before);
+	}
+}
+
+/* ---- contexts ------------------------------------------------------------ */
+
+static void
+test_contexts(void **state)
+{
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+	uswap_t *more[8];
+	void *p[8];
+
+	(void)state;
+	opt.ram = RAM;
+	opt.flags = USWAP_FAULT_INLINE;
+	for (int i = 0; i < 8; i++) {
+		works(uswap_open(&opt, &more[i]));
+		works(uswap_map(more[i], N * PAGE, &p[i]));
+	}
+	fails(uswap_open(&opt, &u), EAGAIN, "inline");
+	for (int i = 0; i < 8; i++)
+		write_pages(p[i], 0, N, (uint32_t)i + 1);
+	for (int i = 0; i < 8; i++) {
+		check_pages(p[i], 0, N, (uint32_t)i + 1);
+		works(uswap_unmap(more[i], p[i], N * PAGE));
+		works(uswap_close(more[i]));
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_passed_on),
+	    cmocka_unit_test(test_default),
+	    cmocka_unit_test(test_errno),
+	    cmocka_unit_test(test_system_calls),
+	    cmocka_unit_test(test_signals),
+	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_many),
+	    cmocka_unit_test(test_stack),
+	    cmocka_unit_test(test_descriptors),
+	    cmocka_unit_test(test_none_left),
+	    cmocka_unit_test(test_contexts),
+	};
+
+	api_flags = USWAP_FAULT_INLINE;
+	api_begin();
+	return api_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
