@@ -414,9 +414,10 @@ USWAP_API int uswap_remap(uswap_t *u, void *old_addr, size_t old_length,
  * memory as far as they fit, and the first touch of each is a soft fault.  Other
  * calls on the context wait.
  *
- * Errors: EFAULT the range is not one managed region; EBUSY a page is wired
- * or pinned by a transfer, or the region is reserved (uswap_reserve); ENOSPC swap space cannot hold what is in memory; ENOMEM;
- * EMLINK a page has been cloned 32767 times.  All or nothing.
+ * Errors: EFAULT the range is not one managed region; EBUSY a page is wired or
+ * pinned by a transfer, or the region is reserved (uswap_reserve); ENOSPC swap
+ * space cannot hold what is in memory; ENOMEM; EMLINK a page has been cloned 32767
+ * times.  All or nothing.
  */
 USWAP_API int uswap_clone(
     uswap_t *u, void *addr, size_t length, void **ret_new_addr);
@@ -450,10 +451,12 @@ USWAP_API int uswap_unwire(uswap_t *u, void *addr, size_t length);
 
 /*
  * uswap_reserve(u, addr, length): assigns swap blocks to every page of the
- * range that has none, so that it never meets full swap space before its
- * first page-out.  All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no
- * memory for the pager's tables; EBUSY a part is shared with a clone: unmap
- * either, or have the pages written anew.
+ * range that has none, and leaves them to it, so that it never meets full swap
+ * space.  After a fork that is not so: a block that a child may read is not
+ * written to, so a page that is changed needs another as long as the child lives.
+ * All or nothing.  Errors: ENOSPC; ENOMEM not managed, or no memory for the
+ * pager's tables; EBUSY a part is shared with a clone: unmap either, or have the
+ * pages written anew.
  */
 USWAP_API int uswap_reserve(uswap_t *u, void *addr, size_t length);
 
