@@ -220,8 +220,7 @@ kin_tick(struct uswap *u)
 
 	if (now - u->kin.looked_ns >= LOOK_NS) {
 		u->kin.looked_ns = now;
-		if (u->kin.n > 0)
-			kin_reap(u);
+		kin_reap(u);
 		if (u->kin.parents_will >= 0)
 			look_for_will(u);
 	}

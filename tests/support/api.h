@@ -30,6 +30,13 @@
 #define SANITIZED 0
 #endif
 
+/* The thread sanitizer ends a child that makes threads, as the pager does. */
+#ifdef __SANITIZE_THREAD__
+#define FOLLOWS_NO_CHILD 1
+#else
+#define FOLLOWS_NO_CHILD 0
+#endif
+
 static uswap_t *u;
 static char dir[64] = "/var/tmp/uswap-test-XXXXXX";
 static unsigned api_flags; /* one of api_ways */

@@ -867,6 +867,35 @@ test_many(void **state)
 	closes();
 }
 
+/* Children that die before they ask for anything, while their parent works. */
+static void
+test_stillborn(void **state)
+{
+	const uint32_t n = 2 * BUDGET;
+	char *p;
+
+	(void)state;
+	opens("swap,size=128M");
+	p = region(n, 1);
+	for (uint32_t i = 0; i < 20; i++) {
+		pid_t pid;
+
+		works(uswap_fork_begin(u));
+		pid = fork();
+		if (pid == 0)
+			_exit(0);
+		works(uswap_fork_end(u, 0));
+		write_pages(p, i * 300, i * 300 + 300, i + 2);
+		check_pages(p, i * 300, i * 300 + 300, i + 2);
+		assert_int_equal(child_result(pid), 0);
+	}
+	no_children();
+	assert_int_equal(stats().swap_held, 0);
+	check_pages(p, 20 * 300, n, 1);
+	unmap(p, n);
+	closes();
+}
+
 /* A child would need what its parent's threads have done for themselves. */
 static void
 test_inline(void **state)
@@ -900,8 +929,15 @@ main(void)
 	    cmocka_unit_test(test_no_descriptor),
 	    cmocka_unit_test(test_many),
 	};
+	const struct CMUnitTest alone[] = {
+	    cmocka_unit_test(test_stillborn),
+	};
+	int failed;
 
 	api_begin();
-	return api_end(api_run_in(tests, 0, API_THREADS) +
-		       api_run_in(inlined, API_THREADS, API_WAYS));
+	failed = api_run_in(alone, 0, API_THREADS) +
+		 api_run_in(inlined, API_THREADS, API_WAYS);
+	if (!FOLLOWS_NO_CHILD)
+		failed += api_run_in(tests, 0, API_THREADS);
+	return api_end(failed);
 }
