@@ -30,11 +30,14 @@
 #define SANITIZED 0
 #endif
 
-/* The thread sanitizer ends a child that makes threads, as the pager does. */
+/*
+ * The thread sanitizer ends a child that makes threads, as the pager does, and calls
+ * handlers of signals later, with all signals blocked: they may not fault inline.
+ */
 #ifdef __SANITIZE_THREAD__
-#define FOLLOWS_NO_CHILD 1
+#define THREAD_SANITIZED 1
 #else
-#define FOLLOWS_NO_CHILD 0
+#define THREAD_SANITIZED 0
 #endif
 
 static uswap_t *u;

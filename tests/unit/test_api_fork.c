@@ -937,7 +937,7 @@ main(void)
 	api_begin();
 	failed = api_run_in(alone, 0, API_THREADS) +
 		 api_run_in(inlined, API_THREADS, API_WAYS);
-	if (!FOLLOWS_NO_CHILD)
+	if (!THREAD_SANITIZED)
 		failed += api_run_in(tests, 0, API_THREADS);
 	return api_end(failed);
 }

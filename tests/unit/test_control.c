@@ -369,7 +369,7 @@ test_one(void **state)
 	hears(fd, "\"swap_total\": 67");
 	works(uswap_fork_begin(u));
 	pid = fork();
-	if (pid == 0 && FOLLOWS_NO_CHILD)
+	if (pid == 0 && THREAD_SANITIZED)
 		_exit(0);
 	uswap_fork_end(u, pid == 0);
 	if (pid == 0) {
