@@ -172,14 +172,16 @@ move(struct uswap *u, struct call *c, size_t nlen, int flags, uintptr_t to)
 	p = error == 0 ? kernel_moves(u, c, nlen, flags, to) : MAP_FAILED;
 	if (error == 0 && p == MAP_FAILED)
 		error = -errno;
-	if (error != 0 || (flags & MREMAP_DONTUNMAP))
-		(void)make_different(c, false);
 	if (error != 0) {
+		(void)make_different(c, false);
 		pager_dealloc(pg, new);
 		return error;
 	}
 	new->base = (uintptr_t)p;
 	error = pmap_manage(u->pmap, new->base, new->npages);
+	/* What stays has gone, too, if the two are neighbours and became one. */
+	if (error == 0 && (flags & MREMAP_DONTUNMAP))
+		error = pmap_manage(u->pmap, c->addr, atop(c->len));
 	KASSERT(error == 0, "a moved range cannot be registered: %d", error);
 	if (u->left)
 		(void)syscall(SYS_madvise, p, nlen, MADV_DONTFORK);

@@ -242,7 +242,12 @@ timeout -s KILL 5 "$USWAP" run --ram 32M --swap tmp,size=32M --when-full stop \
 [ "$(grep -c '^uswap: swap space is full.*waits' "$dir/err")" -eq 1 ] ||
     wrong 'not the message'
 refused 125 run --when-full later -- true
-"$USWAP" list >/dev/null # the names of the sockets of the dead go
+# The names of the sockets of the dead go; timeout does not wait for their end.
+for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+	"$USWAP" list >/dev/null
+	[ -n "$(ls "$dir/uswap" 2>/dev/null)" ] || break
+	sleep 0.25
+done
 
 # The disk had room when the program began, and has none when it grows.
 if mountpoint -q "$dir/mnt"; then

@@ -46,8 +46,6 @@ for habit in $("$bin/habits" list); do
 			ends $habit $when 159 '' ;;
 		'sandbox-all late')
 			ends $habit $when 134 'forbidden io_uring' ;;
-		'daemon late')
-			ends $habit $when 1 'fork refused' ;;
 		*)
 			runs $habit $when ;;
 		esac

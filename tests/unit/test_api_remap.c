@@ -264,6 +264,27 @@ test_left_behind(void **state)
 	closes();
 }
 
+/* Untouched, and moved to just before itself: the kernel makes one of the two. */
+static void
+test_left_beside(void **state)
+{
+	char *p, *q;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(3 * N, 0);
+	q = remap(p + ptoa(N), N, N,
+	    MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, p);
+	assert_ptr_equal(q, p);
+	write_pages(p, 0, 3 * N, 6);
+	page_out(p, 0, 3 * N);
+	for (uint32_t i = 0; i < 3 * N; i++)
+		assert_int_equal(flags(p, i) & USWAP_MAPPED, 0);
+	check_pages(p, 0, 3 * N, 6);
+	unmap(p, 3 * N);
+	closes();
+}
+
 /* Memory that is not managed takes the place of managed memory, or cannot. */
 static void
 test_moved_in(void **state)
@@ -325,6 +346,7 @@ main(void)
 	    cmocka_unit_test(test_neighbours),
 	    cmocka_unit_test(test_several),
 	    cmocka_unit_test(test_left_behind),
+	    cmocka_unit_test(test_left_beside),
 	    cmocka_unit_test(test_moved_in),
 	    cmocka_unit_test(test_refused),
 	};
