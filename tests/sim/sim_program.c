@@ -596,6 +596,8 @@ page_out_range(struct sim *s)
 		po->force = true;
 		while (pageout_step(po) || blkq_inflight(po->q) > 0) {
 			blkq_wait(po->q, 1);
+			/* It may have all the buffers of an encrypted disk. */
+			(void)sim_step(s, SIM_SWAPOFF);
 			if (++steps > 20000)
 				sim_fail(s, "pageout does not end");
 		}
