@@ -98,7 +98,7 @@ static void
 own_dir(char *dir)
 {
 	char buf[PATH_BYTES + 256], *nl;
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	int fd = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
 	const char *path = NULL;
 	size_t have = 0;
 	ssize_t n;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,6 +17,8 @@
 
 /* How often is looked whether a child that has not connected is alive. */
 #define LOOK_MS 5
+/* How often for room for another child, before a fork is refused. */
+#define REAP_TRIES 60
 /* How often page-out looks who is gone, if nothing else makes it look. */
 #define LOOK_NS   (1000 * NS_PER_MS)
 #define NS_PER_MS UINT64_C(1000000)
@@ -270,6 +273,29 @@ unreadable(const struct swspace *s)
 	return NULL;
 }
 
+/*
+ * A child that its parent has waited for may take a moment more to let go of its
+ * memory, and of its share with it: whoever reads /proc may hold it.
+ */
+static void
+reap_for_room(struct uswap *u)
+{
+	const struct timespec moment = {.tv_nsec = LOOK_MS * (long)NS_PER_MS};
+
+	for (int tries = 0; tries < REAP_TRIES; tries++) {
+		bool room;
+
+		kin_reap(u);
+		mtx_lock(&u->pager.lock);
+		room =
+		    u->kin.n == 0 || (share_of(u) > 0 && u->kin.n < KIDS_MAX);
+		mtx_unlock(&u->pager.lock);
+		if (room)
+			return;
+		(void)nanosleep(&moment, NULL);
+	}
+}
+
 int
 kin_check(struct uswap *u, char *err, size_t errlen)
 {
@@ -277,7 +303,7 @@ kin_check(struct uswap *u, char *err, size_t errlen)
 	char ram[16];
 	int error = 0;
 
-	kin_reap(u);
+	reap_for_room(u);
 	mtx_lock(&u->pager.lock);
 	device = unreadable(&u->pager.space);
 	if (!u->private_files) {

@@ -50,7 +50,8 @@ struct procmap_query {
 int
 vma_open(void)
 {
-	return open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	/* /proc/self is empty when the first thread has ended before others. */
+	return open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
 }
 
 /* "[anon:...]" is a name that the program gave, "[...]" one of the kernel's. */

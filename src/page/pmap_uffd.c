@@ -326,8 +326,8 @@ open_others(struct uffdpmap *u)
 {
 	if (u->pagemap_fd != UNWANTED)
 		u->pagemap_fd =
-		    open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	u->mem_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+		    open("/proc/thread-self/pagemap", O_RDONLY | O_CLOEXEC);
+	u->mem_fd = open("/proc/thread-self/mem", O_RDONLY | O_CLOEXEC);
 	if (u->poison)
 		return 0;
 	u->poison_fd =
