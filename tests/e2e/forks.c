@@ -174,6 +174,13 @@ do_nested(void)
 		fill(3);
 		if (read(fd[0], &c, 1) != 1 || c != 1)
 			errx(1, "nested: the grandchild says %d", c);
+		/*
+		 * Its share is for the next one, and comes back when all of its
+		 * threads have gone, of which the end of the pipe is the first.
+		 */
+		if (read(fd[0], &c, 1) != 0)
+			errx(1, "nested: the grandchild says more");
+		usleep(300000);
 		close(fd[0]);
 	}
 }
