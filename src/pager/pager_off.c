@@ -262,9 +262,8 @@ end(struct swapoff *so)
 	}
 	so->dev = NULL;
 	mtx_unlock(&pg->lock);
-	if (dev == NULL)
-		return;
-	blkdev_close(dev);
+	if (dev != NULL)
+		blkdev_close(dev);
 }
 
 /*

@@ -23,7 +23,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <dirent.h>
 #include <err.h>
 #include <errno.h>
 #include <pthread.h>
@@ -35,6 +34,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "support/things.h"
 
 static uint64_t *words;
 static size_t n;
@@ -265,56 +266,6 @@ do_threads(void)
 	threads_end();
 }
 
-static int
-entries(const char *name)
-{
-	DIR *d = opendir(name);
-	struct dirent *e;
-	int count = 0;
-
-	while (d != NULL && (e = readdir(d)) != NULL)
-		count += e->d_name[0] != '.';
-	if (d != NULL)
-		closedir(d);
-	return (count);
-}
-
-/* Not the threads that the kernel makes for a ring, and ends when it likes. */
-static int
-is_ours(const char *tid)
-{
-	char name[300], comm[32] = "";
-	FILE *f;
-
-	snprintf(name, sizeof(name), "/proc/self/task/%s/comm", tid);
-	f = fopen(name, "r");
-	if (f != NULL) {
-		(void)!fgets(comm, sizeof(comm), f);
-		fclose(f);
-	}
-	return (strncmp(comm, "iou-", 4) != 0);
-}
-
-static void
-count(int *ret_threads, int *ret_descriptors)
-{
-	DIR *d = opendir("/proc/self/task");
-	struct dirent *e;
-	char name[300];
-
-	*ret_threads = *ret_descriptors = 0;
-	while (d != NULL && (e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.' || !is_ours(e->d_name))
-			continue;
-		++*ret_threads;
-		snprintf(
-		    name, sizeof(name), "/proc/self/task/%s/fd", e->d_name);
-		*ret_descriptors += entries(name);
-	}
-	if (d != NULL)
-		closedir(d);
-}
-
 /* A child of the loop: a look here and there, and an end of some kind. */
 static void
 one_of_many(unsigned i)
@@ -335,7 +286,7 @@ one_of_many(unsigned i)
 static void
 do_loop(unsigned rounds)
 {
-	int t[2], d[2];
+	unsigned t[2], d[2];
 	char c;
 
 	atomic_store(&rests, 1);
@@ -346,7 +297,7 @@ do_loop(unsigned rounds)
 		_exit(0);
 	ends_with(first, 0, "loop");
 	sleep(2);
-	count(&t[0], &d[0]);
+	(void)count_things(&t[0], &d[0]);
 	for (unsigned i = 0; i < rounds; i++) {
 		pid_t pid = must_fork();
 
@@ -356,7 +307,7 @@ do_loop(unsigned rounds)
 	}
 	/* The last one is noticed within a second. */
 	for (int tries = 0; tries < 50; tries++) {
-		count(&t[1], &d[1]);
+		(void)count_things(&t[1], &d[1]);
 		if (t[1] == t[0] && d[1] == d[0])
 			break;
 		usleep(100000);
@@ -364,8 +315,8 @@ do_loop(unsigned rounds)
 	threads_end();
 	if (!all_right(3))
 		errx(1, "loop: the parent's bytes are wrong");
-	printf("loop: %d threads, %d descriptors more\n", t[1] - t[0],
-	    d[1] - d[0]);
+	printf("loop: %d threads, %d descriptors more\n", (int)(t[1] - t[0]),
+	    (int)(d[1] - d[0]));
 	fflush(stdout);
 	while (read(0, &c, 1) == 1)
 		continue;

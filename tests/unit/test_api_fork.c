@@ -3,7 +3,6 @@
  * api_fork: a child has all of its parent's memory and a pager of its own; each
  * block is freed when both have done with it, whoever ends first, and how.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -20,6 +19,7 @@
 
 #include "support/api.h"
 #include "support/seed.h"
+#include "support/things.h"
 #include "support/touch.h"
 
 extern char **environ;
@@ -744,57 +744,6 @@ writer_main(void *arg)
 	return NULL;
 }
 
-/* Descriptors in the file table of each thread, and threads. */
-static unsigned
-entries(const char *name)
-{
-	DIR *d = opendir(name);
-	struct dirent *e;
-	unsigned n = 0;
-
-	assert_non_null(d);
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
-}
-
-/* Not those that the kernel makes for a ring, and ends when it likes. */
-static bool
-is_worker(const char *tid)
-{
-	char name[300], comm[32] = "";
-	FILE *f;
-
-	snprintf(name, sizeof(name), "/proc/self/task/%s/comm", tid);
-	f = fopen(name, "r");
-	if (f != NULL) {
-		(void)!fgets(comm, sizeof(comm), f);
-		fclose(f);
-	}
-	return strncmp(comm, "iou-", 4) == 0;
-}
-
-static void
-count_things(unsigned *threads, unsigned *descriptors)
-{
-	DIR *d = opendir("/proc/self/task");
-	char name[300];
-	struct dirent *e;
-
-	*threads = *descriptors = 0;
-	assert_non_null(d);
-	while ((e = readdir(d)) != NULL) {
-		if (e->d_name[0] == '.' || is_worker(e->d_name))
-			continue;
-		++*threads;
-		snprintf(
-		    name, sizeof(name), "/proc/self/task/%s/fd", e->d_name);
-		*descriptors += entries(name);
-	}
-	closedir(d);
-}
-
 /* What a child looks at: pages that nobody writes. */
 static void
 look_and_end(char *p, uint32_t n, unsigned how)
@@ -843,7 +792,7 @@ test_many(void **state)
 		_exit(0);
 	ends_well(first);
 	no_children();
-	count_things(&threads[0], &descriptors[0]);
+	assert_true(count_things(&threads[0], &descriptors[0]));
 	for (unsigned i = 0; i < rounds; i++) {
 		pid_t pid = child();
 
@@ -852,7 +801,7 @@ test_many(void **state)
 		assert_int_equal(child_result(pid), i % 4 == 2 ? SIGKILL : 0);
 	}
 	no_children();
-	count_things(&threads[1], &descriptors[1]);
+	assert_true(count_things(&threads[1], &descriptors[1]));
 	assert_int_equal(threads[0], threads[1]);
 	assert_int_equal(descriptors[0], descriptors[1]);
 	atomic_store(&writers_stop, true);

@@ -688,6 +688,17 @@ end_child(pid_t pid, int fd)
 	assert_int_equal(status, 0);
 }
 
+/* The eight pages of p leave as they are, without a fault. */
+static void
+leaves_whole(char *p)
+{
+	takes_out(p, 8);
+	for (uint32_t i = 0; i < 8; i++)
+		assert_true(holds(frame(i), i, 1));
+	discard(frame(0), 8);
+	assert_true(no_fault());
+}
+
 /* What is shared with a child leaves, and the child keeps what it had. */
 static void
 test_shared(void **state)
@@ -697,11 +708,7 @@ test_shared(void **state)
 	pid_t pid = child_of(p, fd);
 
 	(void)state;
-	takes_out(p, 8);
-	for (uint32_t i = 0; i < 8; i++)
-		assert_true(holds(frame(i), i, 1));
-	discard(frame(0), 8);
-	assert_true(no_fault());
+	leaves_whole(p);
 	end_child(pid, fd[1]);
 	region_end(p, PAGES);
 }
@@ -717,11 +724,7 @@ test_shared_some(void **state)
 	(void)state;
 	for (uint32_t i = 0; i < 8; i += i == 2 ? 3 : 1)
 		*(volatile char *)(p + ptoa(i)) = p[ptoa(i)];
-	takes_out(p, 8);
-	for (uint32_t i = 0; i < 8; i++)
-		assert_true(holds(frame(i), i, 1));
-	discard(frame(0), 8);
-	assert_true(no_fault());
+	leaves_whole(p);
 	end_child(pid, fd[1]);
 	region_end(p, PAGES);
 }
@@ -736,11 +739,7 @@ test_was_shared(void **state)
 
 	(void)state;
 	end_child(pid, fd[1]);
-	takes_out(p, 8);
-	for (uint32_t i = 0; i < 8; i++)
-		assert_true(holds(frame(i), i, 1));
-	discard(frame(0), 8);
-	assert_true(no_fault());
+	leaves_whole(p);
 	region_end(p, PAGES);
 }
 
