@@ -3,6 +3,8 @@
 
 /* How far ahead of a stream that leaps: each page of it is a request. */
 #define LEAPS_MAX 16
+/* How far ahead of one in order, in windows. */
+#define LEAD 4
 
 pindex_t
 mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
@@ -13,34 +15,47 @@ mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
- * Keeps two windows ahead of a stream that goes up, there or coming: while
- * the program uses one and the disk fills the other, neither waits.  Takes
- * requests only while more than half of the handler's are free: demands come
- * first.
+ * Starts to read the next pages from i on that are not there, a window at most.
+ * Returns where to go on, or `stop` when that is all for now: requests are taken
+ * only while more than half of the handler's are free, for demands come first.
+ */
+static pindex_t
+read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
+    uint32_t window)
+{
+	struct pager *pg = h->pg;
+	uint32_t before = 0, after = window - 1, n;
+	struct pgio *io = h->io;
+
+	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
+		i++;
+	if (i >= stop || io == NULL || blkq_inflight(h->q) * 2 > HANDLER_IO ||
+	    pager_free(pg) < (int64_t)window + pg->free_low / 2 ||
+	    !pager_haspage(pg, o, i, &before, &after))
+		return stop;
+	n = US_MIN(after + 1, stop - i);
+	if (pager_getpages(pg, h->q, io, o, i, &n, true) != PAGER_PEND)
+		return stop;
+	(void)handler_io_get(h);
+	return i + n;
+}
+
+/*
+ * Keeps LEAD windows ahead of a stream that goes up, there or coming: a disk
+ * is at its best with several requests.
  */
 static void
 read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 {
 	struct pager *pg = h->pg;
-	pindex_t end = mapped_end(pg, o, from - 1), i = from;
-	pindex_t stop;
-	uint32_t before = 0, after, n;
-	struct pgio *io = h->io;
+	pindex_t end = mapped_end(pg, o, from - 1), i = from, stop;
 
+	if (o->careful > 0 || pg->still)
+		return;
 	window = US_MIN(window, pg->read_window);
-	stop = (pindex_t)US_MIN((uint64_t)from + 2 * window, end);
-	after = window - 1;
-	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
-		i++;
-	if (i >= stop || io == NULL || o->careful > 0 || pg->still ||
-	    blkq_inflight(h->q) * 2 > HANDLER_IO ||
-	    pager_free(pg) < (int64_t)window + pg->free_low / 2)
-		return;
-	if (!pager_haspage(pg, o, i, &before, &after))
-		return;
-	n = US_MIN(after + 1, end - i);
-	if (pager_getpages(pg, h->q, io, o, i, &n, true) == PAGER_PEND)
-		(void)handler_io_get(h);
+	stop = (pindex_t)US_MIN((uint64_t)from + LEAD * window, end);
+	while (i < stop)
+		i = read_window(h, o, i, stop, window);
 }
 
 /* The same for a stream that leaps.  Its last page is wanted or there. */

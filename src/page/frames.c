@@ -22,6 +22,7 @@ make_in(struct frames *f)
 	f->in = blist_create(f->n_in);
 	if (f->in_base == NULL || f->in == NULL)
 		return -ENOMEM;
+	(void)syscall(SYS_madvise, f->in_base, ptoa(f->n_in), MADV_HUGEPAGE);
 	memset(f->in_base, 0, ptoa(f->n_in));
 	(void)syscall(SYS_mlock, f->in_base, ptoa(f->n_in));
 	(void)syscall(SYS_madvise, f->in_base, ptoa(f->n_in), MADV_DONTFORK);
