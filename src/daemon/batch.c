@@ -10,8 +10,6 @@
 /* What becomes of a page of a batch. */
 enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };
 
-/* ---- deactivate: out of the program -------------------------------------- */
-
 void
 batch_add(struct pageout *po, struct page *p)
 {
@@ -29,6 +27,96 @@ batch_page(const struct pageout *po, uint32_t i)
 {
 	return page_of(&po->pg->pages, po->batch->order[i].value);
 }
+
+/* ---- sealed: nothing has to be moved or looked at ------------------------ */
+
+/*
+ * Whether the page's block holds what was read from it.  A block that it was given
+ * since then has a tag that nothing has: see assign() in pager_range.c.
+ */
+static bool
+may_drop(const struct pager *pg, const struct page *p)
+{
+	const struct object *o = pager_object(pg, p);
+
+	return (p->flags & PG_SEALED) != 0 &&
+	       swblk_valid(swmap_get(&o->swmap, p->pindex)) &&
+	       object_tag(&pg->objects, o, p->pindex) != 0;
+}
+
+/* From i on, adjacent in the program. */
+static uint32_t
+sealed_run(const struct batch *b, uint32_t i)
+{
+	uint32_t n = 0;
+
+	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
+	       b->has_block[i + n])
+		n++;
+	return n;
+}
+
+/* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
+static bool
+drop_sealed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	bool any = false;
+
+	for (uint32_t i = 0, n, sealed; i < b->n; i += US_MAX(n, 1)) {
+		uintptr_t va = pager_va(pg, batch_page(po, i));
+
+		n = sealed_run(b, i);
+		sealed = n == 0 ? 0 : pmap_sealed(pg->pmap, va, n);
+		/* Should a part be unmapped by now, the rest is gone all the same. */
+		if (sealed > 0)
+			(void)pmap_drop(pg->pmap, va, sealed);
+		for (uint32_t k = 0; k < US_MAX(n, 1); k++)
+			b->fate[i + k] = k < sealed ? CLEAN : STAYS;
+		any |= sealed > 0;
+	}
+	return any;
+}
+
+/*
+ * Pages that were read and only read are dropped at once; the others stay in the
+ * batch.  Returns how many are gone.  Lock held, and released meanwhile.
+ */
+static uint32_t
+batch_sealed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	uint32_t kept = 0, gone;
+	bool any = false;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		any |= b->has_block[i] = may_drop(pg, batch_page(po, i));
+	if (!any)
+		return 0;
+	mtx_unlock(&pg->lock);
+	any = drop_sealed(po);
+	mtx_lock(&pg->lock);
+	if (!any)
+		return 0;
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct page *p = batch_page(po, i);
+
+		if (b->fate[i] != CLEAN) {
+			b->order[kept++] = b->order[i];
+			continue;
+		}
+		object_rewritten(pager_object(pg, p), -1);
+		(void)pager_page_gone(pg, p, SLOT_NONE);
+	}
+	gone = b->n - kept;
+	pg->ctr.clean_drops += gone;
+	b->n = kept;
+	return gone;
+}
+
+/* ---- deactivate: out of the program --------------------------------------- */
 
 /* Frames for the batch, as few runs as there are.  Lock held. */
 static uint32_t
@@ -99,6 +187,7 @@ batch_removed(struct pageout *po)
 
 		if (b->fate[i] == MOVED) {
 			p->state = PS_INACTIVE;
+			p->flags &= (uint8_t)~PG_SEALED;
 			p->frame = b->frame[i];
 			pager_unbusy(pg, p);
 			page_enqueue(&pg->pages, p, PQ_INACTIVE);
@@ -123,6 +212,8 @@ batch_deactivate(struct pageout *po)
 	uint32_t got, gone = 0;
 
 	sort_keyed(b->order, b->n);
+	if (pg->pmap->seals)
+		gone = batch_sealed(po);
 	got = batch_frames(po);
 	while (b->n > got) {
 		struct page *p = batch_page(po, --b->n);
@@ -190,6 +281,9 @@ batch_classified(struct pageout *po, bool keep)
 		bool wanted = (p->flags & PG_WANTED) != 0;
 		bool clean = b->fate[i] == CLEAN;
 		uint32_t slot = SLOT_NONE;
+
+		if (b->has_block[i] && b->fate[i] != ZERO)
+			object_rewritten(o, clean ? -1 : 1);
 
 		if (clean)
 			p->flags |= PG_CLEAN;

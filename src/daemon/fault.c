@@ -10,6 +10,7 @@
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
  *	of a frozen object		left to who cloned it: clone_make
+ *	sealed, and written to		unsealed, and a stream's next ones with it
  *	active				the fault is late, or the program
  *					dropped the page behind our back:
  *					zeros, unless it is there
@@ -29,6 +30,9 @@
  * cost, and pages that the program never touches are memory wasted.
  */
 #define ZERO_WINDOW_MAX 64
+
+/* One write to what was sealed costs as much as so many pages save. */
+#define SEAL_BROKEN 8
 
 /* ---- zero fill ----------------------------------------------------------- */
 
@@ -150,7 +154,7 @@ same_kind(
  * along; a single touch says nothing about neighbours.  Releases the lock.
  */
 static enum answer
-fault_soft(struct handler *h, struct object *o, struct page *p)
+fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 {
 	struct pager *pg = h->pg;
 	bool down, ahead = p->queue == PQ_AHEAD;
@@ -162,6 +166,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p)
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
+	r.seal = ahead && !write && pg->pmap->seals && object_seals(o);
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
 		     : policy_window(pager_run(pg, s), pager_free(pg));
@@ -213,6 +218,49 @@ fault_own(struct pager *pg, const struct pmap_fault *f)
 	return ANSWERED;
 }
 
+static bool
+is_sealed(const struct pager *pg, const struct object *o, pindex_t i)
+{
+	uint32_t slot = object_slot(&pg->objects, o, i);
+	const struct page *p;
+
+	if (!slot_is_page(slot))
+		return false;
+	p = page_of(&pg->pages, slot);
+	return (p->flags & (PG_SEALED | PG_BUSY)) == PG_SEALED;
+}
+
+/*
+ * The first write to a page that was read for a stream.  The stream will write to
+ * the next ones, too.  Releases the lock.
+ */
+static void
+fault_sealed(struct handler *h, struct object *o, struct page *p)
+{
+	struct pager *pg = h->pg;
+	uintptr_t va = pager_va(pg, p);
+	pindex_t i = p->pindex, end = mapped_end(pg, o, i);
+	struct run r = {
+	    .o = o, .queue = p->queue == PQ_NONE ? PQ_ACTIVE : p->queue};
+
+	for (; i < end && r.n < CLUSTER_MAX && is_sealed(pg, o, i); i++) {
+		p = page_of(&pg->pages, object_slot(&pg->objects, o, i));
+		if (p->queue != PQ_NONE)
+			page_dequeue(&pg->pages, p);
+		pager_busy(pg, p);
+		run_add(&r, p);
+	}
+	pg->ctr.faults_soft++;
+	object_rewritten(o, SEAL_BROKEN);
+	mtx_unlock(&pg->lock);
+	if (pmap_unprotect(h->pmap, va, r.n) != 0)
+		for (uint32_t k = 0; k < r.n; k++)
+			r.vanished[k] =
+			    pmap_unprotect(h->pmap, va + ptoa(k), 1) != 0;
+	mtx_lock(&pg->lock);
+	run_entered(pg, &r);
+}
+
 /* Releases the lock. */
 static enum answer
 fault_page(struct handler *h, struct object *o, struct page *p,
@@ -228,7 +276,11 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 		return LEFT;
 	}
 	if (p->state != PS_ACTIVE)
-		return fault_soft(h, o, p);
+		return fault_soft(h, o, p, f->write);
+	if (f->protect && (p->flags & PG_SEALED)) {
+		fault_sealed(h, o, p);
+		return ANSWERED;
+	}
 	if (p->queue != PQ_NONE)
 		page_dequeue(&pg->pages, p);
 	pager_busy(pg, p);
@@ -264,7 +316,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 		return LOST;
 	}
 	if (slot == SLOT_NONE && swblk_valid(swmap_get(&o->swmap, i)))
-		return pagein_start(h, o, i);
+		return pagein_start(h, o, i, f->write);
 	/* A protection fault where nothing should be: zeros all the same. */
 	if (slot == SLOT_ZERO || f->protect)
 		return fault_zero_page(h, o, i, f);

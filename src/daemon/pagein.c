@@ -19,7 +19,7 @@ can_read(const struct handler *h, const struct object *o, pindex_t i)
  * it runs to, as far as they are contiguous in the object and in swap.
  */
 enum answer
-pagein_start(struct handler *h, struct object *o, pindex_t i)
+pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 {
 	struct pager *pg = h->pg;
 	bool down;
@@ -54,7 +54,7 @@ pagein_start(struct handler *h, struct object *o, pindex_t i)
 	}
 	if (rv != PAGER_PEND)
 		return WAIT;
-	(void)handler_io_get(h);
+	handler_io_get(h)->write = write;
 	pg->ctr.faults_disk++;
 	if (o->careful > 0)
 		o->careful--;
@@ -130,6 +130,8 @@ pagein_done(struct handler *h, struct pgio *io)
 		r.queue = PQ_STREAM;
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
+	r.seal = r.queue == PQ_STREAM && !io->write && pg->pmap->seals &&
+		 object_seals(r.o);
 	for (uint32_t i = 0; i < io->n; i++)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;

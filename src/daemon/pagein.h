@@ -18,9 +18,10 @@ enum answer {
 
 /*
  * Starts reading page i, which is in swap space only, and the window around it.
- * WAIT: no memory, buffer or request.  Lock held throughout.
+ * write: it was missed by a write.  WAIT: no memory, buffer or request.  Lock held throughout.
  */
-enum answer pagein_start(struct handler *, struct object *, pindex_t i);
+enum answer pagein_start(
+    struct handler *, struct object *, pindex_t i, bool write);
 /*
  * A read of this handler's is complete: enters its pages if anybody waits for
  * them, or keeps them, or finds them lost.  Lock not held.

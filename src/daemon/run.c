@@ -56,7 +56,9 @@ run_entered(struct pager *pg, struct run *r)
 		}
 		/* FreeBSD keeps the block after a read; so do we, until space
 		 * is short: then memory and swap add up. */
-		p->flags &= (uint8_t) ~(PG_AHEAD | PG_CLEAN);
+		p->flags &= (uint8_t) ~(PG_AHEAD | PG_CLEAN | PG_SEALED);
+		if (r->seal)
+			p->flags |= PG_SEALED;
 		if (pg->space.almost_full && (p->flags & PG_WRITING) == 0 &&
 		    pager_spares(pg, r->o, p->pindex))
 			pager_unswapped(pg, r->o, p->pindex);
@@ -90,11 +92,12 @@ run_enter(struct handler *h, struct run *r)
 			    frame + k == pg->frames.n_out ||
 			    (i == 0 && k == RUN_HEAD))
 				break;
-		if (pmap_enter(h->pmap, va, src, k) == 0)
+		if (pmap_enter(h->pmap, va, src, k, r->seal) == 0)
 			continue;
 		for (uint32_t j = 0; j < k; j++)
-			r->vanished[i + j] = pmap_enter(h->pmap, va + ptoa(j),
-						 src + ptoa(j), 1) != 0;
+			r->vanished[i + j] =
+			    pmap_enter(h->pmap, va + ptoa(j), src + ptoa(j), 1,
+				r->seal) != 0;
 	}
 	mtx_lock(&pg->lock);
 }

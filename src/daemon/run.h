@@ -16,6 +16,7 @@ struct run {
 	pindex_t first;
 	uint32_t n;
 	enum page_queue queue; /* where its pages go, once they are active */
+	bool seal; /* they are what their blocks hold: PG_SEALED */
 	struct page *page[CLUSTER_MAX];
 	bool vanished[CLUSTER_MAX]; /* its range is not ours any more */
 };

@@ -139,10 +139,7 @@ do_wire(struct uswap *u, struct call *c)
 		if (error != 0 || p == NULL || p->state != PS_ACTIVE ||
 		    (p->flags & PG_BUSY))
 			break;
-		if (p->wired++ == 0) {
-			page_dequeue(&pg->pages, p);
-			pg->wired++;
-		}
+		pager_wire(pg, p);
 	}
 	mtx_unlock(&pg->lock);
 	if (error == -EIO)

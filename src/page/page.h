@@ -34,6 +34,9 @@
  *	P5  PG_WRITING is set from the start of a write to its completion, in
  *	    state LAUNDRY, or ACTIVE when a soft fault came in between
  *	P6  PG_CLEAN pages are INACTIVE
+ *	P7  PG_SEALED pages are ACTIVE: they entered write-protected, and nobody
+ *	    has asked to write since.  Whether the protection is still there, only
+ *	    pmap_sealed tells
  */
 #ifndef USWAP_PAGE_H
 #define USWAP_PAGE_H
@@ -65,6 +68,7 @@ enum {
 	PG_WRITING = 4, /* P5 */
 	PG_AHEAD = 8, /* read ahead, nobody has asked for it so far */
 	PG_CLEAN = 16, /* the frame holds what the page's block holds */
+	PG_SEALED = 32, /* P7 */
 };
 
 #define FRAME_NONE UINT32_MAX

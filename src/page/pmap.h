@@ -40,7 +40,9 @@ struct pmap_fault {
 struct pmap_ops {
 	int (*manage)(struct pmap *, uintptr_t va, uint64_t n);
 	int (*unmanage)(struct pmap *, uintptr_t va, uint64_t n);
-	int (*enter)(struct pmap *, uintptr_t va, const void *src, uint32_t n);
+	int (*enter)(struct pmap *, uintptr_t va, const void *src, uint32_t n,
+	    bool sealed);
+	uint32_t (*sealed)(struct pmap *, uintptr_t va, uint32_t n);
 	int (*zero)(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 	int (*unprotect)(struct pmap *, uintptr_t va, uint32_t n);
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
@@ -64,6 +66,7 @@ struct pmap {
 	char *frames; /* frame memory for remove, n_frames pages */
 	uint32_t n_frames;
 	const char *how; /* "move" or "copy": what is in force, for reports */
+	bool seals; /* pages may be entered sealed */
 	bool quiet; /* see pmap_set_quiet */
 };
 
@@ -120,14 +123,27 @@ pmap_unmanage(struct pmap *pm, uintptr_t va, uint64_t n)
 }
 
 /*
- * Copies n pages from src into missing pages of the program, writable, and
- * wakes the threads waiting for them.  A page that is there already is left
- * as it is.
+ * Copies n pages from src into missing pages of the program and wakes the
+ * threads waiting for them.  A page that is there already is left as it is.
+ *
+ * Where the pmap `seals`, they can be entered sealed: write-protected, so that
+ * the first write, or what lets a device write, is a fault with `protect`.
  */
 static inline int
-pmap_enter(struct pmap *pm, uintptr_t va, const void *src, uint32_t n)
+pmap_enter(
+    struct pmap *pm, uintptr_t va, const void *src, uint32_t n, bool sealed)
 {
-	return pm->ops->enter(pm, va, src, n);
+	return pm->ops->enter(pm, va, src, n, sealed);
+}
+
+/*
+ * How many of n pages that were entered sealed, from va on, still are: they are
+ * there, and nobody can have written to them.
+ */
+static inline uint32_t
+pmap_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	return pm->ops->sealed(pm, va, n);
 }
 
 /*

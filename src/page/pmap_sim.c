@@ -151,7 +151,8 @@ source_check(struct simpmap *s, const char *src, uint32_t n)
 }
 
 static int
-sim_enter(struct pmap *pm, uintptr_t va, const void *src, uint32_t n)
+sim_enter(
+    struct pmap *pm, uintptr_t va, const void *src, uint32_t n, bool sealed)
 {
 	struct simpmap *s = simpmap(pm);
 	uint32_t k, i = first_page(s, va, n);
@@ -167,10 +168,24 @@ sim_enter(struct pmap *pm, uintptr_t va, const void *src, uint32_t n)
 			set_page(s, i, HOLDS_MEMORY);
 			memcpy(s->mem + ptoa(i), (const char *)src + ptoa(k),
 			    PAGE_SIZE);
+			s->page[i].protect = sealed;
 		}
 		rouse(&s->page[i]);
 	}
 	return error;
+}
+
+static uint32_t
+sim_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	struct simpmap *s = simpmap(pm);
+	uint32_t k, i = first_page(s, va, n);
+
+	for (k = 0; k < n; k++, i++)
+		if (s->page[i].hold == HOLDS_NONE || !s->page[i].protect ||
+		    !s->page[i].managed)
+			break;
+	return k;
 }
 
 static int
@@ -439,6 +454,7 @@ pmap_open_sim(const struct simpmap_params *p, struct pmap **ret)
 	s->pm.ops = &sim_ops;
 	s->pm.fd = -1;
 	s->pm.how = "move";
+	s->pm.seals = true;
 	s->p = *p;
 	s->rng = p->seed;
 	s->page = mem_map(p->n_pages * sizeof(*s->page));
@@ -461,6 +477,7 @@ static const struct pmap_ops sim_ops = {
     .manage = sim_manage,
     .unmanage = sim_unmanage,
     .enter = sim_enter,
+    .sealed = sim_sealed,
     .zero = sim_zero,
     .unprotect = sim_unprotect,
     .wake = sim_wake,

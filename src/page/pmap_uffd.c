@@ -408,6 +408,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	error = open_others(u);
 	if (error == 0)
 		error = open_zeros(u);
+	u->pm.seals = !inline_ && u->pagemap_fd >= 0;
 	if (error == 0)
 		error = open_frames(u, n_frames);
 	if (error == 0 && inline_)
@@ -449,6 +450,7 @@ pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
 		return no_memory(u, error, err, errlen);
 	if (vector)
 		u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
+	pm->seals = u->pagemap_fd >= 0;
 	return 0;
 }
 
@@ -456,6 +458,7 @@ static const struct pmap_ops uffd_ops = {
     .manage = uffd_manage,
     .unmanage = uffd_unmanage,
     .enter = uffd_enter,
+    .sealed = uffd_sealed,
     .zero = uffd_zero,
     .unprotect = uffd_unprotect,
     .wake = uffd_wake,

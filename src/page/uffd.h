@@ -96,7 +96,9 @@ int uffd_gone(int error);
 int uffd_madvise(uintptr_t va, uint64_t n, int advice);
 
 /* The members of pmap_ops that uffd_pages.c and uffd_out.c implement. */
-int uffd_enter(struct pmap *, uintptr_t va, const void *src, uint32_t n);
+int uffd_enter(
+    struct pmap *, uintptr_t va, const void *src, uint32_t n, bool sealed);
+uint32_t uffd_sealed(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);

@@ -124,6 +124,28 @@ uffd_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
 	return 0;
 }
 
+/*
+ * What is protected has been so since it was entered: the kernel takes the bit away
+ * with the page, and only our ioctl puts it there.
+ */
+uint32_t
+uffd_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	const uint64_t sealed = PM_PRESENT | PM_UFFD_WP;
+	uint64_t map[RUN_MAX];
+	uint32_t done, i, k;
+
+	for (done = 0; done < n; done += k) {
+		k = US_MIN(n - done, RUN_MAX);
+		if (look(uffdpmap(pm), va + ptoa(done), k, map) != 0)
+			return done;
+		for (i = 0; i < k; i++)
+			if ((map[i] & sealed) != sealed)
+				return done + i;
+	}
+	return n;
+}
+
 /* ---- out of the program ------------------------------------------------ */
 
 /*

@@ -47,6 +47,14 @@ try_copy(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 }
 
 static int
+try_copy_sealed(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
+{
+	return uffd_copy_mode(u, va, src, n,
+	    UFFDIO_COPY_MODE_WP |
+		(u->pm.quiet ? UFFDIO_COPY_MODE_DONTWAKE : 0));
+}
+
+static int
 try_zeropage(struct uffdpmap *u, uintptr_t va, const char *src, uint32_t n)
 {
 	struct uffdio_zeropage z = {
@@ -131,9 +139,11 @@ uffd_sweep(struct uffdpmap *u, uffd_try_t *try, uintptr_t va, const char *src,
 }
 
 int
-uffd_enter(struct pmap *pm, uintptr_t va, const void *src, uint32_t n)
+uffd_enter(
+    struct pmap *pm, uintptr_t va, const void *src, uint32_t n, bool sealed)
 {
-	return uffd_sweep(uffdpmap(pm), try_copy, va, src, n);
+	return uffd_sweep(
+	    uffdpmap(pm), sealed ? try_copy_sealed : try_copy, va, src, n);
 }
 
 static int

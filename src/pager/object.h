@@ -75,6 +75,7 @@ struct object {
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
 	bool reserved; /* pages keep their blocks: see pager_reserve */
+	uint8_t rewrites; /* how often what was read is written: object_seals */
 	bool kept; /* what was written stays in memory: see clone.h */
 	bool frozen; /* its faults are not answered: see clone.h */
 	uint32_t stream_clock;
@@ -153,6 +154,22 @@ void object_trim(
  */
 struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
+
+/*
+ * Whether to enter what is read for a stream sealed: it saves page-out to look at
+ * it, but a fault more is the price when it is written.
+ */
+static inline bool
+object_seals(const struct object *o)
+{
+	return o->rewrites < UINT8_MAX / 2;
+}
+/* n pages that had been read were written (or, n < 0, were not). */
+static inline void
+object_rewritten(struct object *o, int n)
+{
+	o->rewrites = (uint8_t)US_MAX(US_MIN(o->rewrites + n, UINT8_MAX), 0);
+}
 
 static inline bool
 stream_leaps(const struct stream *s)

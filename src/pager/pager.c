@@ -224,6 +224,20 @@ pager_ahead_gone(struct pager *pg, struct page *p)
 }
 
 void
+pager_wire(struct pager *pg, struct page *p)
+{
+	KASSERT(p->state == PS_ACTIVE && (p->flags & PG_BUSY) == 0,
+	    "page is not there, or not ours");
+	if (p->wired++ > 0)
+		return;
+	page_dequeue(&pg->pages, p);
+	pg->wired++;
+	if (p->flags & PG_SEALED)
+		(void)pmap_unprotect(pg->pmap, pager_va(pg, p), 1);
+	p->flags &= (uint8_t)~PG_SEALED;
+}
+
+void
 pager_busy(struct pager *pg, struct page *p)
 {
 	KASSERT((p->flags & PG_BUSY) == 0, "page is busy already");

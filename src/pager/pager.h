@@ -116,6 +116,7 @@ struct pgio {
 	uint32_t n;
 	swblk_t blk;
 	bool ahead; /* reads: nobody waits for it, as far as we know */
+	bool write; /* reads: who waits for it will write */
 	bool in_place; /* writes: over the page's own block */
 	uint64_t started; /* clock, ns */
 	uint32_t page[CLUSTER_MAX];
@@ -157,6 +158,12 @@ uint32_t pager_page_gone(struct pager *, struct page *, uint32_t slot);
 
 /* Ends a page of the ahead queue: it costs nothing to read again. */
 void pager_ahead_gone(struct pager *, struct page *);
+
+/*
+ * Wires an ACTIVE page that is not busy, once more: it does not leave, and no
+ * access to it faults.  Fewer than WIRE_MAX times.
+ */
+void pager_wire(struct pager *, struct page *);
 
 void pager_busy(struct pager *, struct page *);
 /* Waiting faults try again, waiting calls look again. */

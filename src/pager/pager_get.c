@@ -63,6 +63,7 @@ pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
 	io->first = first;
 	io->n = *n = got;
 	io->ahead = ahead;
+	io->write = false;
 	io->frame[0] = frame;
 	io->started = clock_now_ns(pg->clock);
 	io->iov[0] = (struct iovec){frame_addr(&pg->frames, frame), ptoa(got)};

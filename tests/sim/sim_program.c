@@ -536,10 +536,7 @@ wire(struct sim *s)
 	if (p != NULL && there && p->state == PS_ACTIVE &&
 	    !(p->flags & PG_BUSY) && p->wired < WIRE_MAX &&
 	    pg->wired < pg->budget / 2) {
-		if (p->wired++ == 0) {
-			page_dequeue(&pg->pages, p);
-			pg->wired++;
-		}
+		pager_wire(pg, p);
 		s->wired[page_at(va)] = true;
 	}
 	mtx_unlock(&pg->lock);

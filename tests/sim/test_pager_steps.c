@@ -270,6 +270,53 @@ test_kept_after_read(void **state)
 	closes();
 }
 
+static bool
+sealed(const struct object *o, pindex_t i)
+{
+	const struct page *p =
+	    page_of(&pg->pages, object_slot(&pg->objects, o, i));
+
+	return (p->flags & PG_SEALED) != 0;
+}
+
+/*
+ * What a stream has read leaves without being moved or looked at, unless somebody
+ * wrote to it, dropped it, or its block went.
+ */
+static void
+test_sealed(void **state)
+{
+	struct object *o;
+
+	(void)state;
+	opens(128, 1000, false);
+	o = map(0, 128);
+	fill(0, 128, 'a');
+	page_out(o, 0, 128);
+	for (uint32_t i = 0; i < 128; i++)
+		reads(i);
+	assert_true(sealed(o, 30) && sealed(o, 60) && sealed(o, 127));
+	puts_byte(60, 'b'); /* ... and those behind it */
+	assert_true(!sealed(o, 60) && !sealed(o, 127) && sealed(o, 59));
+	assert_int_equal(pmap_drop(s.pmap, va_of(30), 1), 0);
+	memset(s.shadow + ptoa(30), 0, PAGE_SIZE);
+	mtx_lock(&pg->lock);
+	pager_unswapped(pg, o, 40);
+	pager_wire(pg, page_of(&pg->pages, object_slot(&pg->objects, o, 41)));
+	mtx_unlock(&pg->lock);
+	assert_true(!sealed(o, 41));
+	page_out(o, 0, 128);
+	/* Dropped by itself: read as zeros.  No block: written, as is 60. */
+	assert_false(slot_is_page(object_slot(&pg->objects, o, 30)));
+	assert_false(swblk_valid(swmap_get(&o->swmap, 30)));
+	assert_true(swblk_valid(swmap_get(&o->swmap, 40)));
+	assert_int_equal(pg->ctr.pages_out, 128 + 2);
+	assert_int_equal(pg->ctr.clean_drops, 128 - 4);
+	for (uint32_t i = 0; i < 128; i++)
+		reads(i);
+	closes();
+}
+
 /* Each page-out takes a new block; the old one goes when it is written. */
 static void
 test_reallocated(void **state)
@@ -826,6 +873,7 @@ main(void)
 	    cmocka_unit_test(test_haspage),
 	    cmocka_unit_test(test_two_devices),
 	    cmocka_unit_test(test_kept_after_read),
+	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_reallocated),
 	    cmocka_unit_test(test_write_error),
 	    cmocka_unit_test(test_read_error),

@@ -44,7 +44,7 @@ full(uint32_t n)
 	char *p = region(PAGES);
 
 	fill(n, 1);
-	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, n), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, n, false), 0);
 	return p;
 }
 
@@ -82,13 +82,14 @@ test_enter(void **state)
 	assert_int_equal(resident(p, PAGES), 0);
 	fill(PAGES, 1);
 	/* One that is there already, in the middle, stays. */
-	assert_int_equal(pmap_enter(pm, at(p, 100), buffer + ptoa(7), 1), 0);
-	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), 0);
+	assert_int_equal(
+	    pmap_enter(pm, at(p, 100), buffer + ptoa(7), 1, false), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES, false), 0);
 	assert_int_equal(resident(p, PAGES), PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(p + ptoa(i), i == 100 ? 7 : i, 1));
 	fill(PAGES, 2);
-	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES, false), 0);
 	assert_true(holds(p, 0, 1) && holds(p + ptoa(PAGES - 1), PAGES - 1, 1));
 	for (uint32_t i = 0; i < PAGES; i++)
 		p[ptoa(i)] = 1; /* writable */
@@ -183,11 +184,12 @@ test_remove(void **state)
 			assert_true(holds(frame(i), i, version));
 		discard(frame(0), PAGES);
 		fill(PAGES, 2);
-		assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), 0);
+		assert_int_equal(
+		    pmap_enter(pm, at(p, 0), buffer, PAGES, false), 0);
 	}
 	takes_out(p, PAGES);
 	/* Back from the frames, as a soft fault does it. */
-	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES, false), 0);
 	discard(frame(0), PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(p + ptoa(i), i, 2));
@@ -246,7 +248,7 @@ test_discard(void **state)
 		}
 		/* It takes another page. */
 		assert_int_equal(
-		    pmap_enter(pm, at(p, i), buffer + ptoa(i), 1), 0);
+		    pmap_enter(pm, at(p, i), buffer + ptoa(i), 1, false), 0);
 		assert_int_equal(
 		    pmap_remove(pm, at(p, i), frame(i), 1, &error), 1);
 		assert_true(holds(frame(i), i, 1));
@@ -359,12 +361,61 @@ test_fault(void **state)
 		assert_true(fault_waits(&f));
 		assert_int_equal(f.va, at(p, i));
 		assert_false(atomic_load(&t.done));
-		assert_int_equal(pmap_enter(pm, f.va, buffer + ptoa(i), 1), 0);
+		assert_int_equal(
+		    pmap_enter(pm, f.va, buffer + ptoa(i), 1, false), 0);
 		assert_int_equal(touch_end(&t), 0);
 		assert_int_equal(
 		    p[ptoa(i) + 4095], write ? 'w' : buffer[ptoa(i) + 4095]);
 		assert_int_equal(t.value, p[ptoa(i) + 4095]);
 	}
+	region_end(p, PAGES);
+}
+
+/* A sealed page can be read; a write to it, also a device's, is a fault. */
+static void
+test_sealed(void **state)
+{
+	char *p = region(PAGES), *from = buffer + ptoa(9);
+	struct pmap_fault f;
+	struct toucher t;
+	int pipes[2];
+
+	(void)state;
+	if (!pm->seals) {
+		region_end(p, PAGES);
+		return;
+	}
+	fill(PAGES, 1);
+	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES, true), 0);
+	for (uint32_t i = 0; i < PAGES; i++)
+		assert_true(holds(p + ptoa(i), i, 1));
+	assert_true(no_fault());
+	assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), PAGES);
+	touch_start(&t, p + ptoa(70), true, 'w');
+	assert_true(fault_waits(&f));
+	assert_int_equal(f.va, at(p, 70));
+	assert_true(f.protect && f.write);
+	assert_false(atomic_load(&t.done));
+	assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), PAGES);
+	assert_int_equal(pmap_unprotect(pm, f.va, 1), 0);
+	assert_int_equal(touch_end(&t), 0);
+	assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), 70);
+	assert_int_equal(pmap_sealed(pm, at(p, 70), 1), 0);
+	assert_int_equal(pmap_sealed(pm, at(p, 71), 5), 5);
+	/* Dropped behind our back, and what the kernel has there by then. */
+	assert_int_equal(madvise(p + ptoa(3), PAGE_SIZE, MADV_DONTNEED), 0);
+	assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), 3);
+	assert_int_equal(pmap_zero(pm, at(p, 3), 1, true), 0);
+	assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), 3);
+	/* What is read from it needs no fault. */
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], from, 8), 8);
+	assert_int_equal(write(pipes[1], p + ptoa(9), 8), 8);
+	assert_true(no_fault());
+	close(pipes[0]);
+	close(pipes[1]);
+	takes_out(p, PAGES);
+	discard(frame(0), PAGES);
 	region_end(p, PAGES);
 }
 
@@ -442,7 +493,7 @@ test_fault_many(void **state)
 	}
 	assert_true(most > 1);
 	assert_true(no_fault());
-	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, N), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, N, false), 0);
 	for (uint32_t i = 0; i < N; i++) {
 		assert_int_equal(touch_end(&t[i]), 0);
 		assert_int_equal(
@@ -501,7 +552,8 @@ test_hole(void **state)
 	(void)state;
 	munmap(p + ptoa(100), ptoa(10));
 	stops(p, PAGES, 100, -ENOENT);
-	assert_int_equal(pmap_enter(pm, at(p, 0), buffer, PAGES), -ENOENT);
+	assert_int_equal(
+	    pmap_enter(pm, at(p, 0), buffer, PAGES, false), -ENOENT);
 	assert_true(holds(p + ptoa(99), 99, 1));
 	discard(frame(0), 100);
 	assert_int_equal(pmap_drop(pm, at(p, 0), PAGES), -ENOENT);
@@ -532,7 +584,8 @@ test_not_ours(void **state)
 		pattern(p + ptoa(i), i, 5);
 	fill(4, 1);
 	for (int mapped = 1; mapped >= 0; mapped--) {
-		assert_int_equal(pmap_enter(pm, at(p, 0), buffer, 4), -ENOENT);
+		assert_int_equal(
+		    pmap_enter(pm, at(p, 0), buffer, 4, false), -ENOENT);
 		assert_int_equal(pmap_zero(pm, at(p, 0), 4, true), -ENOENT);
 		assert_int_equal(pmap_zero(pm, at(p, 0), 4, false), -ENOENT);
 		assert_int_equal(pmap_unprotect(pm, at(p, 0), 4), -ENOENT);
@@ -561,7 +614,8 @@ test_absent(void **state)
 	(void)state;
 	fill(1, 1);
 	for (size_t k = 0; k < nitems(there); k++)
-		assert_int_equal(pmap_enter(pm, at(p, there[k]), buffer, 1), 0);
+		assert_int_equal(
+		    pmap_enter(pm, at(p, there[k]), buffer, 1, false), 0);
 	while (i < PAGES) {
 		uint32_t n = (uint32_t)pmap_absent(pm, at(p, i), PAGES - i);
 
@@ -588,7 +642,7 @@ test_cut(void **state)
 	takes_out(p, PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(frame(i), i, 1));
-	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES, false), 0);
 	discard(frame(0), PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(p + ptoa(i), i, 1));
@@ -626,7 +680,7 @@ test_mprotect(void **state)
 	takes_out(p, PAGES);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_true(holds(frame(i), i, 1));
-	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES), 0);
+	assert_int_equal(pmap_enter(pm, at(p, 0), frame(0), PAGES, false), 0);
 	discard(frame(0), PAGES);
 	is_protected(p + ptoa(22), true);
 	is_protected(p + ptoa(71), false);
@@ -757,6 +811,7 @@ main(void)
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_unmanage),
 	    cmocka_unit_test(test_fault),
+	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_fault_in_kernel),
 	    cmocka_unit_test(test_fault_many),
 	    cmocka_unit_test(test_poison),

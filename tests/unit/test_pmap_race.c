@@ -56,7 +56,7 @@ bring(uint32_t i)
 
 	/* Since it is out nobody has written to it. */
 	assert_memory_equal(frame(i), w.left + ptoa(i), PAGE_SIZE);
-	assert_int_equal(pmap_enter(pm, va, frame(i), 1), 0);
+	assert_int_equal(pmap_enter(pm, va, frame(i), 1, false), 0);
 	discard(frame(i), 1);
 	w.out[i] = false;
 	w.brought++;
