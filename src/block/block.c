@@ -336,6 +336,12 @@ blkq_inflight(const struct blkq *q)
 	return q->inflight;
 }
 
+bool
+blkq_watching(const struct blkq *q)
+{
+	return q->watching;
+}
+
 unsigned
 blkq_depth(const struct blkq *q)
 {

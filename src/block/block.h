@@ -243,6 +243,11 @@ struct blkreq *blkq_poll(struct blkq *);
  */
 void blkq_wait(struct blkq *, int timeout_ms);
 /*
+ * Whether the watched descriptor was last found not readable, and blkq_wait will
+ * end when it is: there is no use in reading it before.
+ */
+bool blkq_watching(const struct blkq *);
+/*
  * Wakes the owner from blkq_wait, now or when it next calls it.  Any thread;
  * what it wrote before is seen by the owner after.  Kicks that find an owner
  * awake or already kicked cost one atomic exchange.

@@ -68,6 +68,7 @@ struct blkq {
 	struct clock *clock;
 	unsigned depth;
 	unsigned inflight; /* submitted and not yet reaped by poll */
+	bool watching; /* see blkq_watching */
 	struct blkreq_list done; /* complete, waiting for blkq_poll */
 	struct blkreq_list held; /* to be passed to their device's start */
 	struct blkreq_aged aged;

@@ -55,7 +55,7 @@ enum { AWAKE, ASLEEP, KICKED };
  * All but state is the owner's.
  *
  * (1) state is ASLEEP only inside uring_wait.
- * (2) kick_armed (watch_armed) is true exactly from the moment the wait (the
+ * (2) kick_armed (q.watching) is true exactly from the moment the wait (the
  *     poll) is put on the ring to the moment its completion is taken off.
  */
 struct uringq {
@@ -65,7 +65,6 @@ struct uringq {
 	int kick_fd; /* -1: a kick is a wake-up of the futex `state` */
 	int watch_fd; /* -1: none */
 	bool kick_armed;
-	bool watch_armed;
 	uint64_t kick_count; /* where the kick's read goes; never looked at */
 };
 
@@ -237,7 +236,7 @@ uring_take(struct uringq *u)
 			u->kick_armed = false;
 			break;
 		case UD_WATCH:
-			u->watch_armed = false;
+			u->q.watching = false;
 			break;
 		case UD_CANCEL:
 			break;
@@ -287,11 +286,11 @@ uring_arm(struct uringq *u)
 		sqe->user_data = UD_KICK;
 		u->kick_armed = true;
 	}
-	if (!u->watch_armed && u->watch_fd >= 0) {
+	if (!u->q.watching && u->watch_fd >= 0) {
 		sqe = uring_sqe(u);
 		io_uring_prep_poll_add(sqe, u->watch_fd, POLLIN);
 		sqe->user_data = UD_WATCH;
-		u->watch_armed = true;
+		u->q.watching = true;
 	}
 }
 
@@ -359,12 +358,12 @@ uring_disarm(struct uringq *u)
 		io_uring_prep_cancel64(sqe, UD_KICK, 0);
 		sqe->user_data = UD_CANCEL;
 	}
-	if (u->watch_armed) {
+	if (u->q.watching) {
 		sqe = uring_sqe(u);
 		io_uring_prep_cancel64(sqe, UD_WATCH, 0);
 		sqe->user_data = UD_CANCEL;
 	}
-	while (u->kick_armed || u->watch_armed) {
+	while (u->kick_armed || u->q.watching) {
 		uring_enter_check(io_uring_submit_and_wait_timeout(
 		    &u->ring, &cqe, 1, NULL, NULL));
 		uring_take(u);

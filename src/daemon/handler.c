@@ -143,6 +143,8 @@ take(struct handler *h)
 {
 	if (atomic_load_explicit(&h->notes, memory_order_relaxed) > 0)
 		return take_notes(h);
+	if (blkq_watching(h->q))
+		return 0;
 	h->fresh = pmap_next_faults(h->pmap, h->fault, PMAP_FAULTS_MAX);
 	return h->fresh;
 }

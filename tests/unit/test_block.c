@@ -814,12 +814,15 @@ test_watch(void **state)
 	assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
 	assert_int_equal(blkq_create_uring(DEPTH, fd[0], &rig.q), 0);
 	slot_init(&s);
+	assert_false(blkq_watching(rig.q)); /* nobody has looked so far */
 	assert_in_range(timed_wait(rig.q, 60), 55, 5000);
 	for (i = 0; i < 3; i++) {
 		/* Becomes readable while we sleep. */
+		assert_true(blkq_watching(rig.q));
 		pthread_create(&t, NULL, write_later, &fd[1]);
 		assert_in_range(timed_wait(rig.q, 9000), 10, 4000);
 		pthread_join(t, NULL);
+		assert_false(blkq_watching(rig.q));
 		/* Level: not yet read, so it wakes again, and again. */
 		assert_in_range(timed_wait(rig.q, 9000), 0, 4000);
 		assert_null(blkq_poll(rig.q));
@@ -831,6 +834,7 @@ test_watch(void **state)
 		assert_int_equal(
 		    do_io(rig.q, slot_set(&s, rig.dev, BLK_READ, 0, 4)), 0);
 		assert_in_range(timed_wait(rig.q, 9000), 0, 4000);
+		assert_false(blkq_watching(rig.q));
 		assert_int_equal(read(fd[0], &c, 1), 1);
 		blkq_wait(rig.q, 1);
 	}
