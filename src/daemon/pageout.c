@@ -133,7 +133,7 @@ space_is_full(struct pageout *po)
 	struct pager *pg = po->pg;
 
 	if (po->when_full == FULL_GROW) {
-		pg->grow = true;
+		pager_grow(pg);
 		full_message(po,
 		    "memory now grows beyond the budget; give the program more "
 		    "with --swap SPEC");

@@ -119,6 +119,13 @@ note_peak(struct pager *pg)
 		    US_MAX(pg->ctr.over_budget, used - pg->budget);
 }
 
+void
+pager_grow(struct pager *pg)
+{
+	pg->grow = true;
+	note_peak(pg); /* the budget may have been passed before */
+}
+
 struct page *
 pager_page_new(struct pager *pg, struct object *o, pindex_t i)
 {

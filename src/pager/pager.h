@@ -138,6 +138,8 @@ void pager_destroy(struct pager *);
 
 /* Pages that may still be taken; <= 0 when the budget is used. */
 int64_t pager_free(const struct pager *);
+/* Swap space is full: from now on memory may be more than the budget. */
+void pager_grow(struct pager *);
 
 /* A busy page in the slot of a page not in memory; NULL without memory. */
 struct page *pager_page_new(struct pager *, struct object *, pindex_t);
