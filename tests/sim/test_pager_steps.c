@@ -737,6 +737,94 @@ test_clone_no_space(void **state)
 	closes();
 }
 
+/*
+ * A page whose read is in flight when it is cloned comes in at the n-th time that
+ * somebody else may run while the object is frozen, is changed, and leaves at once:
+ * behind so many others that nobody looks at it for a while.
+ */
+static struct {
+	void (*otherwise)(void);
+	const struct object *o;
+	const struct page *page; /* that came in */
+	uint32_t left;
+	bool unseen; /* it has been out, and not looked at */
+} late;
+
+static void
+late_write(void)
+{
+	bool poisoned;
+	char *mem;
+
+	s.clock.now_ns += s.par.disk[0].latency_max_ns;
+	(void)sim_step(&s, 0);
+	mem = simpmap_touch(s.pmap, late.o->base, true, &poisoned);
+	if (mem == NULL)
+		return; /* it has come in and left before */
+	memset(mem, 'b', PAGE_SIZE);
+	memset(s.shadow, 'b', PAGE_SIZE);
+	s.thread[0].pending = false;
+	late.page = page_of(&pg->pages, object_slot(&pg->objects, late.o, 0));
+	pg->free_low = pg->free_high = pg->inactive_goal = pg->budget;
+}
+
+static void
+late_preempt(void)
+{
+	const struct page *p = late.page;
+
+	late.otherwise();
+	late.unseen |= p != NULL && late.o->frozen && late.left == 0 &&
+		       p->queue == PQ_INACTIVE && (p->flags & PG_CLEAN) == 0;
+	if (late.o->frozen && late.left > 0 && --late.left == 0)
+		late_write();
+}
+
+/* False: the clone was made before. */
+static bool
+clone_with_late(uint32_t n, uint32_t pages)
+{
+	struct object *o;
+
+	opens(2 * pages, 2000, false);
+	o = map(0, pages);
+	fill(0, pages, 'a');
+	page_out(o, 0, 1);
+	s.thread[0] = (struct simthread){.write = true, .va = va_of(0)};
+	s.thread[0].pending = true;
+	assert_true(sim_thread(&s, &s.thread[0]));
+	(void)sim_step(&s, 0);
+	late.otherwise = simlock_preempt;
+	late.o = o;
+	late.page = NULL;
+	late.left = n;
+	simlock_preempt = late_preempt;
+	(void)clone_at(pages, pages);
+	simlock_preempt = late.otherwise;
+	pg->free_low = 8;
+	pg->free_high = 16;
+	pg->inactive_goal = 8;
+	for (uint32_t i = 0; i < pages; i += 50) {
+		reads(i);
+		reads(pages + i);
+	}
+	closes();
+	return late.left == 0;
+}
+
+/* What is out of the program may have been changed before it was: see unrest_of. */
+static void
+test_clone_late(void **state)
+{
+	uint32_t n = 1;
+
+	(void)state;
+	late.unseen = false;
+	while (clone_with_late(n, 900))
+		n++;
+	assert_true(n > 10 && late.unseen);
+}
+
 /* A read that fails loses the page of who reads; the block is bad at the end. */
 static void
 test_shared_read_error(void **state)
@@ -886,6 +974,7 @@ main(void)
 	    cmocka_unit_test(test_shared_full),
 	    cmocka_unit_test(test_clone_in_memory),
 	    cmocka_unit_test(test_clone_no_space),
+	    cmocka_unit_test(test_clone_late),
 	    cmocka_unit_test(test_shared_read_error),
 	    cmocka_unit_test(test_shared_moves),
 	    cmocka_unit_test(test_shared_move_error),
