@@ -506,14 +506,17 @@ USWAP_API int uswap_residency(
 	X(faults_zero, "events", "faults answered with zeros")                 \
 	X(faults_soft, "events", "faults on pages that were still in memory")  \
 	X(faults_disk, "events", "faults that read swap space")                \
-	X(pages_in, "pages", "read from swap space")                           \
+	X(pages_in, "pages", "read from swap space; not those of pages_moved") \
 	X(pages_ahead, "pages", "of these, read before they were asked for")   \
-	X(pages_out, "pages", "written to swap space")                         \
+	X(pages_out, "pages",                                                  \
+	    "written to swap space; not those of pages_moved")                 \
 	X(pages_zero, "pages", "filled with zeros for the program")            \
 	X(clean_drops, "pages", "left memory without I/O: unchanged")          \
 	X(zero_drops, "pages", "left memory without I/O or block: all zeros")  \
-	X(swap_reads, "requests", "read requests to swap devices")             \
-	X(swap_writes, "requests", "write requests to swap devices")           \
+	X(swap_reads, "requests",                                              \
+	    "read requests to swap devices, those that move pages, too")       \
+	X(swap_writes, "requests",                                             \
+	    "write requests to swap devices, those that move pages, too")      \
 	X(read_errors, "events", "failed or unverifiable reads")               \
 	X(write_errors, "events", "failed writes")                             \
 	X(blocks_bad, "blocks", "retired after a write error")                 \

@@ -328,7 +328,7 @@ do_stats(struct uswap *u, struct call *c)
 	    .over_budget = k->over_budget,
 	    .v_swapin = k->swap_reads,
 	    .v_swapout = k->swap_writes,
-	    .v_swappgsin = k->pages_in,
+	    .v_swappgsin = k->v_swappgsin,
 	    .v_swappgsout = k->v_swappgsout,
 	    .v_intrans = k->v_intrans,
 	    .pages_moved = k->pages_moved,

@@ -49,8 +49,8 @@ struct pager_counters {
 	uint64_t swap_reads, swap_writes, read_errors, write_errors;
 	uint64_t waits_memory, wait_memory_ns, wait_read_ns;
 	uint64_t over_budget, ram_peak, pages_moved;
-	/* Writes begun, and faults on pages on their way; FreeBSD's names. */
-	uint64_t v_swappgsout, v_intrans;
+	/* Pages of reads and writes begun, faults on pages on their way. */
+	uint64_t v_swappgsin, v_swappgsout, v_intrans; /* FreeBSD's names */
 };
 
 struct pager_params {

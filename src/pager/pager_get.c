@@ -75,6 +75,7 @@ pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
 	    .arg = io};
 	io->req.blk = devblk;
 	pg->ctr.swap_reads++;
+	pg->ctr.v_swappgsin += got;
 	pg->ctr.pages_in += got;
 	if (ahead)
 		pg->ctr.pages_ahead += got;

@@ -110,10 +110,13 @@ submit(
 	m->req.npages = n;
 	m->req.iov = m->iov;
 	m->req.arg = m;
-	if (op == BLK_READ)
+	if (op == BLK_READ) {
 		pg->ctr.swap_reads++;
-	else
+		pg->ctr.v_swappgsin += n;
+	} else {
 		pg->ctr.swap_writes++;
+		pg->ctr.v_swappgsout += n;
+	}
 	blkq_submit(so->q, &m->req);
 }
 

@@ -873,6 +873,12 @@ test_shared_moves(void **state)
 	sim_swapoff_end(&s);
 	assert_int_equal(s.off, 1);
 	assert_int_equal(pg->ctr.pages_moved, 100);
+	/* Its transfers count as requests and pages of them; nothing came in. */
+	assert_true(pg->ctr.swap_reads > 0 && pg->ctr.swap_writes > 1);
+	assert_int_equal(pg->ctr.v_swappgsin, 100);
+	assert_int_equal(pg->ctr.v_swappgsout, 200);
+	assert_int_equal(pg->ctr.pages_in, 0);
+	assert_int_equal(pg->ctr.pages_out, 100);
 	assert_int_equal(used(), 100);
 	assert_int_equal(swspace_owned(&pg->space), 300);
 	for (pindex_t i = 0; i < 100; i++)
