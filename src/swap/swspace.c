@@ -44,6 +44,45 @@ swspace_destroy(struct swspace *s)
 	swspace_init(s);
 }
 
+/* ---- numbers of a device, and their sums --------------------------------- */
+
+static uint64_t
+used_on(const struct swdev *d)
+{
+	return d->used;
+}
+
+static uint64_t
+owners_on(const struct swdev *d)
+{
+	return d->used + d->extra;
+}
+
+static uint64_t
+holds_on(const struct swdev *d)
+{
+	return d->held;
+}
+
+static uint64_t
+slow_on(const struct swdev *d)
+{
+	struct blkdev_stats st;
+
+	blkdev_stats(d->dev, &st);
+	return st.slow;
+}
+
+static uint64_t
+sum(const struct swspace *s, uint64_t (*number)(const struct swdev *))
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < s->ndev; i++)
+		n += number(s->dev[i]);
+	return n;
+}
+
 /* ---- the block space ---------------------------------------------------- */
 
 /*
@@ -430,43 +469,10 @@ swspace_used_on(const struct swdev *d)
 	return d->used;
 }
 
-uint64_t
-swspace_used(const struct swspace *s)
-{
-	uint64_t used = 0;
-	unsigned i;
-
-	for (i = 0; i < s->ndev; i++)
-		used += s->dev[i]->used;
-	return used;
-}
-
-uint64_t
-swspace_owned(const struct swspace *s)
-{
-	uint64_t owned = 0;
-	unsigned i;
-
-	for (i = 0; i < s->ndev; i++)
-		owned += s->dev[i]->used + s->dev[i]->extra;
-	return owned;
-}
-
-uint64_t
-swspace_held(const struct swspace *s)
-{
-	uint64_t held = 0;
-	unsigned i;
-
-	for (i = 0; i < s->ndev; i++)
-		held += s->dev[i]->held;
-	return held;
-}
-
 bool
 swspace_only_held(const struct swdev *d)
 {
-	return d->used > 0 && d->held == d->used + d->extra;
+	return d->used > 0 && d->held == owners_on(d);
 }
 
 swblk_t
@@ -502,15 +508,6 @@ swspace_reopen(struct swspace *s, struct swdev *d)
 	swspace_change(s, d, false, d->away);
 }
 
-static uint64_t
-slow_on(const struct swdev *d)
-{
-	struct blkdev_stats st;
-
-	blkdev_stats(d->dev, &st);
-	return st.slow;
-}
-
 /* Full, but nothing is missing so far, and what was said was the parent's. */
 void
 swspace_inherit(struct swspace *s)
@@ -538,13 +535,27 @@ swspace_off(struct swspace *s, struct swdev *d)
 /* ---- reports and checks -------------------------------------------------- */
 
 uint64_t
+swspace_used(const struct swspace *s)
+{
+	return sum(s, used_on);
+}
+
+uint64_t
+swspace_owned(const struct swspace *s)
+{
+	return sum(s, owners_on);
+}
+
+uint64_t
+swspace_held(const struct swspace *s)
+{
+	return sum(s, holds_on);
+}
+
+uint64_t
 swspace_slow(const struct swspace *s)
 {
-	uint64_t n = s->slow_before;
-
-	for (unsigned i = 0; i < s->ndev; i++)
-		n += slow_on(s->dev[i]);
-	return n;
+	return s->slow_before + sum(s, slow_on);
 }
 
 void
