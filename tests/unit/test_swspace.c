@@ -18,35 +18,14 @@
 #include "swap/swhold.h"
 #include "../support/death.h"
 
-/* ---- a device that only has a size, and a log that counts ---------------- */
+/* ---- a log that counts --------------------------------------------------- */
 
-static int closed; /* devices closed so far */
 static int logfd;
-
-static void
-fake_close(struct blkdev *dev)
-{
-	closed++;
-	free(dev);
-}
-
-static const struct blkdev_ops fake_ops = {.close = fake_close};
-
-static struct blkdev *
-fake_dev(uint32_t pages)
-{
-	struct blkdev *dev = calloc(1, sizeof(*dev));
-
-	assert_non_null(dev);
-	blkdev_init(dev, &fake_ops, "fake", pages);
-	return dev;
-}
 
 static void
 add(struct swspace *s, uint32_t pages, int prio)
 {
-	assert_int_equal(swspace_on(s, fake_dev(pages), prio), 0);
-	swspace_check(s);
+	add_fake(s, "fake", pages, prio);
 }
 
 /* How many messages there were since the last call, and the last of them. */
@@ -78,7 +57,7 @@ setup(void **state)
 	logfd = memfd_create("log", 0);
 	assert_true(logfd >= 0);
 	log_setup(logfd, LOG_DEBUG);
-	closed = 0;
+	fakes_closed = 0;
 	return 0;
 }
 
@@ -129,7 +108,7 @@ no_devices(void **state)
 static void
 small_devices(void **state)
 {
-	struct blkdev *dev[2] = {fake_dev(1), fake_dev(2)};
+	struct blkdev *dev[2] = {fake_dev("fake", 1), fake_dev("fake", 2)};
 	struct swspace s;
 	devblk_t at;
 	swblk_t blk;
@@ -154,7 +133,7 @@ small_devices(void **state)
 	assert_true(s.full);
 	swspace_check(&s);
 	end(&s, &blk, 1);
-	assert_int_equal(closed, 3);
+	assert_int_equal(fakes_closed, 3);
 }
 
 /* Each block of each device once, the labels never; avail is exact. */
@@ -265,7 +244,7 @@ holes(void **state)
 static void
 too_many(void **state)
 {
-	struct blkdev *dev = fake_dev(BLKDEV_PAGES_MAX);
+	struct blkdev *dev = fake_dev("fake", BLKDEV_PAGES_MAX);
 	struct swspace s;
 	int i;
 
@@ -277,13 +256,13 @@ too_many(void **state)
 	blkdev_close(dev);
 	for (i = 1; i < SWDEV_MAX; i++)
 		add(&s, 100, i % 5);
-	dev = fake_dev(100);
+	dev = fake_dev("fake", 100);
 	assert_int_equal(swspace_on(&s, dev, 0), -ENOSPC);
 	blkdev_close(dev);
 	assert_int_equal(s.ndev, SWDEV_MAX);
 	swspace_check(&s);
 	swspace_destroy(&s);
-	assert_int_equal(closed, SWDEV_MAX + 2);
+	assert_int_equal(fakes_closed, SWDEV_MAX + 2);
 }
 
 /* The best that has room, even if only in pieces, before the next. */

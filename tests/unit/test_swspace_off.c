@@ -12,17 +12,6 @@
 #include "support/swspace.h"
 #include "../support/death.h"
 
-static int closed; /* devices closed so far */
-
-static void
-fake_close(struct blkdev *dev)
-{
-	closed++;
-	free(dev);
-}
-
-static const struct blkdev_ops fake_ops = {.close = fake_close};
-
 static struct swdev *
 named(struct swspace *s, const char *name)
 {
@@ -35,12 +24,7 @@ named(struct swspace *s, const char *name)
 static struct swdev *
 add_named(struct swspace *s, const char *name, uint32_t pages, int prio)
 {
-	struct blkdev *dev = calloc(1, sizeof(*dev));
-
-	assert_non_null(dev);
-	blkdev_init(dev, &fake_ops, name, pages);
-	assert_int_equal(swspace_on(s, dev, prio), 0);
-	swspace_check(s);
+	add_fake(s, name, pages, prio);
 	return named(s, name);
 }
 
@@ -102,10 +86,10 @@ closing(void **state)
 	/* Gone, with its bad block.  The other one is where it was. */
 	swspace_close(&s, a);
 	swspace_free(&s, blk[2], 1);
-	assert_int_equal(closed, 0);
+	assert_int_equal(fakes_closed, 0);
 	blkdev_close(swspace_off(&s, a));
 	swspace_check(&s);
-	assert_int_equal(closed, 1);
+	assert_int_equal(fakes_closed, 1);
 	assert_int_equal(s.ndev, 1);
 	assert_int_equal(s.bad, 0);
 	assert_ptr_equal(named(&s, "b"), b);
