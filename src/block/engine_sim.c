@@ -54,6 +54,7 @@ simclock_init(struct simclock *c)
 {
 	c->clock.now_ns = simclock_now;
 	c->now_ns = 0;
+	c->others = NULL;
 }
 
 /* splitmix64: a word of state per disk. */
@@ -187,7 +188,8 @@ simq_reap(struct blkq *q)
 
 /*
  * Waiting is moving the clock.  With nothing in flight there is nothing to
- * move it to, and a caller who would have slept for ever comes back at once.
+ * move it to, and a caller who would have slept for ever comes back at once;
+ * writes that are held wait for others.
  */
 static void
 simq_wait(struct blkq *q, int timeout_ms)
@@ -196,8 +198,13 @@ simq_wait(struct blkq *q, int timeout_ms)
 	struct blkreq *req = STAILQ_FIRST(&sq->pending);
 	uint64_t until;
 
-	if (atomic_exchange(&sq->kicked, false) || req == NULL)
+	if (atomic_exchange(&sq->kicked, false))
 		return;
+	if (req == NULL) {
+		if (!STAILQ_EMPTY(&q->held) && sq->clock->others != NULL)
+			sq->clock->others(sq->clock);
+		return;
+	}
 	until = req->stamp_ns;
 	if (timeout_ms >= 0)
 		until = US_MIN(

@@ -17,6 +17,8 @@
 struct simclock {
 	struct clock clock;
 	uint64_t now_ns;
+	/* Somebody waits for what others have in flight: they go on.  Or NULL. */
+	void (*others)(struct simclock *);
 };
 void simclock_init(struct simclock *);
 

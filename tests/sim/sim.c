@@ -203,6 +203,16 @@ on_sleep(struct pager *pg, void *arg)
 	mtx_lock(&pg->lock);
 }
 
+/* A write waits for a buffer of an encrypted disk, and they may have them all. */
+static void
+on_others(struct simclock *c)
+{
+	struct sim *s = current;
+
+	KASSERT(c == &s->clock, "the clock of another world");
+	sim_round(s);
+}
+
 /* ---- life ---------------------------------------------------------------- */
 
 void
@@ -313,6 +323,7 @@ sim_open(struct sim *s, const struct sim_params *par)
 	simlock_preempt = preempt;
 	log_setup(-1, LOG_ERROR);
 	simclock_init(&s->clock);
+	s->clock.others = on_others;
 	KASSERT(pmap_open_sim(&pp, &s->pmap) == 0, "no memory");
 	KASSERT(pmap_unmanage(s->pmap, SIMPMAP_BASE, par->n_pages) == 0, " ");
 	p.pmap = s->pmap;
