@@ -4,9 +4,9 @@
  *
  * Threads write and verify pages of one region, eight times the budget, each
  * page under a lock of its own so that its version is known exactly; now and
- * then one drops pages, wires some, or pages them out.  What a page must hold
- * follows from its number and version.  In one run the swap space moves from
- * one file to another and back all the time.
+ * then one drops pages, wires some, or pages them out; one clones ranges.  What a
+ * page must hold follows from its number and version.  In two runs the swap space
+ * moves from one file to another and back all the time.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "support/seed.h"
@@ -40,7 +39,7 @@ static struct {
 	atomic_flag *lock;
 	uint32_t *version; /* 0: zeros */
 	_Atomic bool stop;
-	_Atomic uint64_t operations, wrong;
+	_Atomic uint64_t operations, clones, wrong;
 } w;
 
 static uint64_t
@@ -58,28 +57,40 @@ lock(size_t page)
 		sched_yield();
 }
 
+/* Memory that must hold what a page held in that version. */
 static void
-verify(size_t page)
+verify_at(const void *mem, size_t page, uint32_t version)
 {
-	uint64_t *p = (uint64_t *)(w.mem + page * PAGE);
+	const uint64_t *p = mem;
 
 	for (unsigned i = 0; i < PAGE / 8; i++)
-		if (p[i] != word(page, w.version[page], i)) {
+		if (p[i] != word(page, version, i)) {
 			if (atomic_fetch_add(&w.wrong, 1) == 0)
 				printf("page %zu word %u version %u: wrong\n",
-				    page, i, w.version[page]);
+				    page, i, version);
 			return;
 		}
 }
 
 static void
+verify(size_t page)
+{
+	verify_at(w.mem + page * PAGE, page, w.version[page]);
+}
+
+static void
+write_at(void *mem, size_t page, uint32_t version)
+{
+	uint64_t *p = mem;
+
+	for (unsigned i = 0; i < PAGE / 8; i++)
+		p[i] = word(page, version, i);
+}
+
+static void
 change(size_t page)
 {
-	uint64_t *p = (uint64_t *)(w.mem + page * PAGE);
-
-	w.version[page]++;
-	for (unsigned i = 0; i < PAGE / 8; i++)
-		p[i] = word(page, w.version[page], i);
+	write_at(w.mem + page * PAGE, page, ++w.version[page]);
 }
 
 /* What a program does seldom, on one page that we hold the lock of. */
@@ -133,6 +144,64 @@ fail(const char *what)
 {
 	printf("%s: %s\n", what, uswap_error());
 	return 1;
+}
+
+/* ---- clones -------------------------------------------------------------- */
+
+#define CLONE_PAGES 64
+/* No page of the region is ever of such a version. */
+#define CLONES_OWN 0x800000
+
+/* What becomes of one is not seen in the other, wherever the two are. */
+static void
+use_clone(unsigned char *copy, size_t first, size_t n, uint32_t *version)
+{
+	for (size_t i = 0; i < n; i++)
+		verify_at(copy + i * PAGE, first + i, version[i]);
+	for (size_t i = 0; i < n; i += 2) {
+		version[i] |= CLONES_OWN;
+		write_at(copy + i * PAGE, first + i, version[i]);
+	}
+	(void)uswap_pageout(w.u, copy, n * PAGE);
+	for (size_t i = 0; i < n; i++)
+		verify_at(copy + i * PAGE, first + i, version[i]);
+}
+
+/* The pages are locked until it is made: all are known. */
+static int
+clone_once(size_t first, size_t n)
+{
+	uint32_t version[CLONE_PAGES];
+	void *copy;
+	int error;
+
+	for (size_t i = first; i < first + n; i++)
+		lock(i);
+	memcpy(version, w.version + first, n * sizeof(*version));
+	error = uswap_clone(w.u, w.mem + first * PAGE, n * PAGE, &copy);
+	for (size_t i = first; i < first + n; i++)
+		atomic_flag_clear(&w.lock[i]);
+	if (error != 0)
+		return error;
+	use_clone(copy, first, n, version);
+	return uswap_unmap(w.u, copy, n * PAGE);
+}
+
+static void *
+cloner(void *arg)
+{
+	struct rng r = {w.seed + 5};
+
+	(void)arg;
+	while (!atomic_load(&w.stop)) {
+		size_t n = 1 + rng_below(&r, CLONE_PAGES);
+
+		if (clone_once(rng_below(&r, w.pages - n), n) != 0)
+			return strdup(uswap_error());
+		atomic_fetch_add(&w.clones, 1);
+		usleep((useconds_t)rng_below(&r, 2000));
+	}
+	return NULL;
 }
 
 /* ---- swap space that comes and goes -------------------------------------- */
@@ -237,7 +306,7 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	struct uswap_options opt = USWAP_OPTIONS_INIT;
 	const char *seconds = getenv("USWAP_SECONDS");
 	struct uswap_stats st;
-	pthread_t t[THREADS], off[2];
+	pthread_t t[THREADS], cloning, off[2];
 	void *mem, *said = NULL;
 
 	opt.ram = 24 * MIB;
@@ -252,11 +321,13 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	w.version = calloc(w.pages, sizeof(*w.version));
 	atomic_store(&w.stop, false);
 	atomic_store(&w.operations, 0);
+	atomic_store(&w.clones, 0);
 	/* All of it in swap space: it is what moves. */
 	for (size_t i = 0; changing && i < w.pages; i++)
 		change(i);
 	for (uintptr_t i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, worker, (void *)(i + 1));
+	pthread_create(&cloning, NULL, cloner, NULL);
 	if (changing) {
 		pthread_create(&off[0], NULL, changer, NULL);
 		pthread_create(&off[1], NULL, stopper, NULL);
@@ -265,6 +336,12 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	atomic_store(&w.stop, true);
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(t[i], NULL);
+	pthread_join(cloning, &said);
+	if (said != NULL || atomic_load(&w.clones) == 0) {
+		printf("%s: clones: %s\n", name,
+		    said == NULL ? "none" : (char *)said);
+		return 1;
+	}
 	if (changing) {
 		pthread_join(off[0], &said);
 		pthread_join(off[1], NULL);
@@ -279,10 +356,10 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	free(w.lock);
 	free(w.version);
 	(void)uswap_stats(w.u, &st, sizeof(st));
-	printf("%s: %" PRIu64 " operations, %" PRIu64 " pages in, %" PRIu64
-	       " out, %" PRIu64 " wrong\n",
-	    name, (uint64_t)w.operations, st.pages_in, st.pages_out,
-	    (uint64_t)w.wrong);
+	printf("%s: %" PRIu64 " operations, %" PRIu64 " clones, %" PRIu64
+	       " pages in, %" PRIu64 " out, %" PRIu64 " wrong\n",
+	    name, (uint64_t)w.operations, (uint64_t)w.clones, st.pages_in,
+	    st.pages_out, (uint64_t)w.wrong);
 	if (st.pages_out == 0 || st.ram_peak > opt.ram)
 		return fail("nothing was paged out, or too much memory used");
 	if (uswap_unmap(w.u, mem, w.pages * PAGE) != 0 ||
@@ -293,51 +370,6 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	if (uswap_close(w.u) != 0)
 		return fail(name);
 	return atomic_load(&w.wrong) != 0;
-}
-
-/* The first `n` bytes are all this one. */
-static bool
-all(const unsigned char *p, size_t n, unsigned char byte)
-{
-	for (size_t i = 0; i < n; i++)
-		if (p[i] != byte)
-			return false;
-	return true;
-}
-
-/*
- * An mremap that is refused changes neither what was to move nor what lies
- * where it was to go, though both are in swap space.
- */
-static int
-refused_moves(void)
-{
-	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
-	struct uswap_options opt = USWAP_OPTIONS_INIT;
-	unsigned char *a, *b;
-	void *p, *q, *r;
-	uswap_t *u;
-
-	opt.ram = 32 * MIB;
-	if (uswap_open(&opt, &u) != 0 || uswap_swapon(u, "tmp,size=64M") != 0 ||
-	    uswap_map(u, MIB, &p) != 0 || uswap_map(u, MIB, &q) != 0)
-		return fail("refused moves");
-	memset(a = p, 1, MIB);
-	memset(b = q, 2, MIB);
-	if (uswap_pageout(u, a, MIB) != 0 || uswap_pageout(u, b, MIB) != 0)
-		return fail("refused moves");
-	if (uswap_remap(u, a, MIB, MIB, fixed, a + MIB / 2, &r) != -EINVAL ||
-	    uswap_remap(u, a, MIB, MIB, fixed, a - MIB / 2, &r) != -EINVAL ||
-	    uswap_remap(u, a, 2 * MIB, MIB, fixed, b, &r) == 0 ||
-	    !all(a, MIB, 1) || !all(b, MIB, 2)) {
-		printf("a refused mremap changed something\n");
-		return 1;
-	}
-	if (uswap_remap(u, a, MIB, MIB, fixed, b, &r) != 0 || r != b ||
-	    !all(b, MIB, 1) || uswap_unmap(u, b, MIB) != 0 ||
-	    uswap_close(u) != 0)
-		return fail("a move");
-	return 0;
 }
 
 int
@@ -353,7 +385,7 @@ main(void)
 	w.seed = test_seed();
 	if (mkdtemp(dir) == NULL)
 		return 1;
-	failed = refused_moves() != 0 || run("move", 0, 0, false) != 0 ||
+	failed = run("move", 0, 0, false) != 0 ||
 		 run("copy", USWAP_FORCE_COPY, 0, false) != 0 ||
 		 run("one handler", 0, 1, false) != 0 ||
 		 run("inline", USWAP_FAULT_INLINE, 0, true) != 0 ||

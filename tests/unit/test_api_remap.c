@@ -335,6 +335,37 @@ test_refused(void **state)
 	closes();
 }
 
+/* Onto a part of itself, or with more than there is: neither is changed. */
+static void
+test_overlap(void **state)
+{
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	char *p, *q;
+	void *ret = &ret;
+
+	(void)state;
+	opens("swap,size=64M");
+	p = region(N, 1);
+	q = region(N, 2);
+	page_out(p, 0, N);
+	page_out(q, 0, N);
+	fails(
+	    uswap_remap(u, p, N * PAGE, N * PAGE, fixed, p + ptoa(N / 2), &ret),
+	    EINVAL, "");
+	fails(
+	    uswap_remap(u, p, N * PAGE, N * PAGE, fixed, p - ptoa(N / 2), &ret),
+	    EINVAL, "");
+	assert_int_not_equal(
+	    uswap_remap(u, p, 2 * N * PAGE, N * PAGE, fixed, q, &ret), 0);
+	assert_ptr_equal(ret, &ret);
+	check_pages(p, 0, N, 1);
+	check_pages(q, 0, N, 2);
+	assert_ptr_equal(remap(p, N, N, fixed, q), q);
+	check_pages(q, 0, N, 1);
+	unmap(q, N);
+	closes();
+}
+
 int
 main(void)
 {
@@ -350,6 +381,7 @@ main(void)
 	    cmocka_unit_test(test_left_beside),
 	    cmocka_unit_test(test_moved_in),
 	    cmocka_unit_test(test_refused),
+	    cmocka_unit_test(test_overlap),
 	};
 
 	api_begin();
