@@ -6,45 +6,16 @@ build=${1:-${BUILD:-}}
 [ -z "$build" ] || USWAP=$build/uswap
 . "$(dirname "$0")/../support/e2e.sh"
 
-checks=0
-
-# expect CODE PATTERN ARGS...: `uswap ARGS` must end with the code, and say one
-# line that starts with "uswap: " and matches the pattern.
-expect() {
-	want=$1
-	pattern=$2
-	shift 2
-	timeout 20 "$USWAP" "$@" >"$dir/out" 2>"$dir/err"
-	code=$?
-	checks=$((checks + 1))
-	echo "$test: $code: $(head -1 "$dir/err")"
-	[ "$code" -eq "$want" ] || fail "exit code $code, not $want, of: $*"
-	[ "$(wc -l <"$dir/err")" -eq 1 ] || fail "not one line of error: $*"
-	grep -Eq "^uswap: .*$pattern" "$dir/err" ||
-	    fail "the message does not say '$pattern': $(cat "$dir/err")"
-}
-
-# status CODE ARGS...: the program's own exit status comes through, in silence.
-status() {
-	want=$1
-	shift
-	timeout 20 "$USWAP" run "$@" >"$dir/out" 2>"$dir/err"
-	code=$?
-	checks=$((checks + 1))
-	[ "$code" -eq "$want" ] || fail "exit code $code, not $want, of: $*"
-	[ ! -s "$dir/err" ] || fail "noise: $(cat "$dir/err")"
-}
-
 # ---- the command line
 
-expect 125 '--when-half' run --when-half=stop true
-expect 125 'unknown option -x' run -x true
-expect 125 'unknown option -x' run -vx true
-expect 125 'needs a value' run --ram
-expect 125 'needs a program' run
-expect 125 'needs a program' run --ram 64M --
-expect 125 'no command frobnicate' frobnicate
-expect 125 'no option --frob' --frob
+refused 125 '--when-half' run --when-half=stop true
+refused 125 'unknown option -x' run -x true
+refused 125 'unknown option -x' run -vx true
+refused 125 'needs a value' run --ram
+refused 125 'needs a program' run
+refused 125 'needs a program' run --ram 64M --
+refused 125 'no command frobnicate' frobnicate
+refused 125 'no option --frob' --frob
 "$USWAP" 2>/dev/null
 [ $? -eq 125 ] || fail 'no arguments are not refused'
 "$USWAP" --version | grep -Eq '^uswap [0-9]+\.[0-9]+\.[0-9]+$' ||
@@ -55,12 +26,12 @@ for words in --help 'help' 'help run' 'run --help' 'run -h'; do
 done
 
 for ram in x 64X -5 1x 0x10000000 inf '' 64MM; do
-	expect 125 'not a size' run --ram "$ram" true
+	refused 125 'not a size' run --ram "$ram" true
 done
-expect 125 'too little' run --ram 0 true
-expect 125 'at least 16M' run --ram 15M true
+refused 125 'too little' run --ram 0 true
+refused 125 'at least 16M' run --ram 15M true
 for ram in 16M 16777216 16m 0.5G 1g 1T 64MiB 64MB; do
-	status 0 --ram "$ram" true
+	ends 0 run --ram "$ram" true
 done
 
 # By default half of the least limit on the way up, here of the group above.
@@ -86,37 +57,37 @@ esac
 
 # ---- the program
 
-status 0 true
-status 1 false
-status 7 -- sh -c 'exit 7'
-status 3 sh -c 'exit 3' --ram
+ends 0 run true
+ends 1 run false
+ends 7 run -- sh -c 'exit 7'
+ends 3 run sh -c 'exit 3' --ram
 { timeout 20 "$USWAP" run sh -c 'kill -9 $$'; } 2>/dev/null
 [ $? -eq 137 ] || fail 'death by a signal does not come through'
 
-expect 127 'no-such-program' run no-such-program
-expect 127 'nowhere' run /nowhere/at/all
-expect 127 'empty' run ''
-expect 126 'directory' run /
+refused 127 'no-such-program' run no-such-program
+refused 127 'nowhere' run /nowhere/at/all
+refused 127 'empty' run ''
+refused 126 'directory' run /
 echo 'echo hello' >"$dir/plain"
-expect 126 'Permission denied' run "$dir/plain"
-PATH=$dir:$PATH expect 126 'Permission denied' run plain
+refused 126 'Permission denied' run "$dir/plain"
+PATH=$dir:$PATH refused 126 'Permission denied' run plain
 chmod +x "$dir/plain"
-status 0 "$dir/plain"
+ends 0 run "$dir/plain"
 [ "$(cat "$dir/out")" = hello ] || fail 'a script without #! does not run'
-PATH=$dir:$PATH status 0 plain
+PATH=$dir:$PATH ends 0 run plain
 
 script() {
 	printf '#!%s\nexit 4\n' "$1" >"$dir/$2"
 	chmod +x "$dir/$2"
 }
 script /bin/sh script
-status 4 "$dir/script"
+ends 4 run "$dir/script"
 script '/nowhere/sh -e' lost
-expect 126 '/nowhere/sh' run "$dir/lost"
+refused 126 '/nowhere/sh' run "$dir/lost"
 script "$dir/loop" loop
-expect 126 'names no program' run "$dir/loop"
+refused 126 'names no program' run "$dir/loop"
 script '' empty
-expect 126 'names no program' run "$dir/empty"
+refused 126 'names no program' run "$dir/empty"
 
 # elf FILE OFFSET BYTE: a copy of true with one byte changed.
 elf() {
@@ -130,11 +101,11 @@ os.chmod(sys.argv[1], 0o755)
 EOF
 }
 elf machine 18 8 # MIPS
-expect 126 'another kind of processor' run "$dir/machine"
+refused 126 'another kind of processor' run "$dir/machine"
 elf class 4 1 # ELFCLASS32
-expect 125 '32-bit' run "$dir/class"
+refused 125 '32-bit' run "$dir/class"
 elf copy -1 0
-status 0 "$dir/copy"
+ends 0 run "$dir/copy"
 
 python3 - "$dir/copy" "$dir/static" <<'EOF'
 import os, struct, sys
@@ -147,21 +118,21 @@ for i in range(count):
 open(sys.argv[2], "wb").write(data)
 os.chmod(sys.argv[2], 0o755)
 EOF
-expect 125 "$dir/static.*statically linked" run "$dir/static"
+refused 125 "$dir/static.*statically linked" run "$dir/static"
 script "$dir/static" static-script
-expect 125 "$dir/static.*statically linked" run "$dir/static-script"
+refused 125 "$dir/static.*statically linked" run "$dir/static-script"
 
 if [ "$(id -u)" -eq 0 ]; then
 	cp "$dir/copy" "$dir/setuid"
 	chmod u+s "$dir/setuid"
-	status 0 "$dir/setuid"
+	ends 0 run "$dir/setuid"
 	chown 65534 "$dir/setuid"
 	chmod u+s "$dir/setuid"
-	expect 125 'set-user-ID' run "$dir/setuid"
+	refused 125 'set-user-ID' run "$dir/setuid"
 	cp "$dir/copy" "$dir/setgid"
 	chown :65534 "$dir/setgid"
 	chmod g+s "$dir/setgid"
-	expect 125 'set-group-ID' run "$dir/setgid"
+	refused 125 'set-group-ID' run "$dir/setgid"
 	chmod 755 "$dir"
 	if command -v setpriv >/dev/null && python3 - "$dir/copy" <<'EOF' &&
 import os, struct, sys
@@ -180,24 +151,24 @@ fi
 
 # ---- swap space
 
-expect 125 '' run --swap "$dir/new" true # a new file needs a size
+refused 125 '' run --swap "$dir/new" true # a new file needs a size
 [ ! -e "$dir/new" ] || fail 'a refused spec left a file'
-expect 125 '' run --swap "$dir/new,size=lots" true
-expect 125 '' run --swap "$dir/new,size=64M,colour=red" true
-expect 125 '' run --swap '' true
-expect 125 '' run --swap "$dir/new,size=900T" true
-expect 125 '' run --swap 'tmp,size=900T' true
-expect 125 '' run --swap "$dir/no/such/directory,size=64M" true
+refused 125 '' run --swap "$dir/new,size=lots" true
+refused 125 '' run --swap "$dir/new,size=64M,colour=red" true
+refused 125 '' run --swap '' true
+refused 125 '' run --swap "$dir/new,size=900T" true
+refused 125 '' run --swap 'tmp,size=900T' true
+refused 125 '' run --swap "$dir/no/such/directory,size=64M" true
 echo 'my thesis' >"$dir/thesis"
-expect 125 'thesis' run --swap "$dir/thesis,size=64M" true
+refused 125 'thesis' run --swap "$dir/thesis,size=64M" true
 [ "$(cat "$dir/thesis")" = 'my thesis' ] || fail 'a file was overwritten'
 ln -s thesis "$dir/link"
-expect 125 'link' run --swap "$dir/link,size=64M" true
-expect 127 '' run --swap "$dir/new,size=64M" no-such-program
+refused 125 'link' run --swap "$dir/link,size=64M" true
+refused 127 '' run --swap "$dir/new,size=64M" no-such-program
 [ ! -e "$dir/new" ] || fail 'a mistyped program left a swap file'
-status 0 --swap "$dir/new,size=64M" true
+ends 0 run --swap "$dir/new,size=64M" true
 [ "$(stat -c %a "$dir/new")" = 600 ] || fail 'the swap file is not private'
-status 0 --swap "$dir/new" true
+ends 0 run --swap "$dir/new" true
 (cd "$dir" && "$USWAP" run --swap rel,size=64M \
     sh -c 'cd / && echo "$USWAP_SWAP"') >"$dir/out"
 grep -Fqx "$dir/rel,size=64M" "$dir/out" || fail 'a relative swap file'
@@ -208,7 +179,7 @@ grep -Fqx "tmp,dir=/${dir#/},size=64M" "$dir/out" ||
 
 # ---- statistics
 
-expect 125 'statistics' run --stats /nowhere/file true
+refused 125 'statistics' run --stats /nowhere/file true
 (cd "$dir" && "$USWAP" run --stats s.json sh -c 'cd /; exit 0')
 python3 - "$dir/s.json" <<'EOF' || fail 'statistics without a pager'
 import json, sys
@@ -299,16 +270,16 @@ EOF
 # wait in them for the program's: they must make the system calls themselves.
 core=$(dirname "$USWAP")/libcore.a
 if [ -e "$core" ] && command -v nm >/dev/null; then
-	bad=$(nm -u "$core" 2>/dev/null | grep -wE -o \
+	calls=$(nm -u "$core" 2>/dev/null | grep -wE -o \
 	    'mmap|mmap64|munmap|mremap|madvise|mprotect|mlock2?|munlock|fork|_exit' |
 	    sort -u | tr '\n' ' ')
-	[ -z "$bad" ] || fail "the pager calls hooked functions: $bad"
+	[ -z "$calls" ] || fail "the pager calls hooked functions: $calls"
 	# The allocator may live in managed memory, its locks may be held by a
 	# thread that waits for us, and stdio has both.
-	bad=$(nm -u "$core" 2>/dev/null | grep -wE -o \
+	calls=$(nm -u "$core" 2>/dev/null | grep -wE -o \
 	    'malloc|calloc|realloc|free|posix_memalign|aligned_alloc|strn?dup|v?asprintf|f(open|dopen|printf|puts|write)|v?printf|puts|opendir|qsort|getline' |
 	    sort -u | tr '\n' ' ')
-	[ -z "$bad" ] || fail "the pager may allocate: $bad"
+	[ -z "$calls" ] || fail "the pager may allocate: $calls"
 fi
 
-echo "$test: $checks refusals and endings as expected"
+exit $bad

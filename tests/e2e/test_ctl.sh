@@ -8,22 +8,10 @@ export XDG_RUNTIME_DIR="$dir/run"
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 run=$XDG_RUNTIME_DIR/uswap
 
-bad=0
-wrong() {
-	echo "$test: $what: $*" >&2
-	sed 's/^/    /' "$dir/err" >&2
-	bad=1
-}
-
 # expect CODE ARGS...: `uswap ARGS` exits with CODE; says one line if not 0.
 expect() {
-	code=$1
-	shift
-	what="uswap $*"
-	timeout -k 5 60 "$USWAP" "$@" >"$dir/out" 2>"$dir/err"
-	status=$?
-	[ $status -eq "$code" ] || wrong "exit code $status, not $code"
-	[ "$code" -eq 0 ] || [ "$(wc -l <"$dir/err")" -eq 1 ] ||
+	outcome "$@"
+	[ "$1" -eq 0 ] || [ "$(wc -l <"$dir/err")" -eq 1 ] ||
 	    wrong 'not one line'
 }
 

@@ -82,22 +82,18 @@ stop
 
 # ---- what is refused, in one line ----
 
-refused() {
-	! "$USWAP" run --swap "$1" true 2>"$dir/err" || fail "$1 was taken"
-	[ "$(wc -l <"$dir/err")" -eq 1 ] || fail "not one line: $(cat "$dir/err")"
-	grep -q "$2" "$dir/err" || fail "not about $2: $(cat "$dir/err")"
-}
-refused "$spec" 'is the server there'
-refused nbd:///x 'no host'
-refused 'nbd+unix:///?socket=sock' 'whole path'
-refused "$spec,timeout=0" 'not a time'
-refused "nbd+vsock://1/" 'not a kind of NBD'
+refused 125 'is the server there' run --swap "$spec" true
+refused 125 'no host' run --swap nbd:///x true
+refused 125 'whole path' run --swap 'nbd+unix:///?socket=sock' true
+refused 125 'not a time' run --swap "$spec,timeout=0" true
+refused 125 'not a kind of NBD' run --swap 'nbd+vsock://1/' true
 serve -r memory 64M
-refused "$spec" 'read-only'
+refused 125 'read-only' run --swap "$spec" true
 (
 	ulimit -f 1000
-	refused "$spec" 'ulimit -f'
-) || exit 1
+	refused 125 'ulimit -f' run --swap "$spec" true
+	exit $bad
+) || bad=1
 stop
 
 # ---- a server that comes back in time ----
@@ -121,28 +117,6 @@ stop
 
 # ---- a server that does not ----
 
-# The pages in memory answer, those on the server are SIGBUS, none is wrong.
-serve file "$dir/image"
-mkfifo "$dir/go"
-$run --swap "$spec,timeout=3" -- "$bin/gone" 96 <"$dir/go" >"$dir/out" \
-    2>"$dir/err" &
-program=$!
-exec 9>"$dir/go"
-for _ in $(seq 300); do
-	! grep -q filled "$dir/out" || break
-	sleep 0.1
-done
-stop
-printf '\n\n' >&9
-exec 9>&-
-wait $program || fail "gone: $? $(cat "$dir/out" "$dir/err")"
-echo "$test: $(tail -1 "$dir/out")"
-! grep -q 'lost 0' "$dir/out" || fail 'nothing was lost'
-grep -q 'no connection for 3 s' "$dir/err" || fail 'it was not said'
-[ "$(number blocks_bad)" -eq 0 ] || fail 'blocks were retired'
-
-# ---- taken away, while the server fails ----
-
 # begin OPTIONS: gone, as $program, with its memory on the server; $pid is who
 # has the pager.
 begin() {
@@ -157,18 +131,40 @@ begin() {
 		sleep 0.1
 	done
 	pid=$("$USWAP" list | awk '/gone/ { print $1 }')
-	"$USWAP" on "$pid" "$dir/file,size=256M" || fail 'cannot add a file'
 }
 
-# finish WHAT: it ends well, with one device; its losses are $lost.
+# finish WHAT: it looks at its memory and ends well; its losses are $lost.
 finish() {
-	"$USWAP" info "$pid" >"$dir/info"
-	! grep -q 'nbd+unix' "$dir/info" || fail "$1: still in use: $(cat "$dir/info")"
 	printf '\n\n' >&9
 	exec 9>&-
 	wait $program || fail "$1: $? $(cat "$dir/out" "$dir/err")"
 	lost=$(sed -n 's/.*lost \([0-9]*\).*/\1/p' "$dir/out" | head -1)
 	echo "$test: $1: $lost pages lost"
+}
+
+# The pages in memory answer, those on the server are SIGBUS, none is wrong.
+serve file "$dir/image"
+begin ,timeout=3
+stop
+finish 'gone'
+[ "$lost" -gt 0 ] || fail 'nothing was lost'
+grep -q 'no connection for 3 s' "$dir/err" || fail 'it was not said'
+[ "$(number blocks_bad)" -eq 0 ] || fail 'blocks were retired'
+
+# ---- taken away, while the server fails ----
+
+# begin_beside OPTIONS: with a file to which the memory can go.
+begin_beside() {
+	begin "$1"
+	"$USWAP" on "$pid" "$dir/file,size=256M" || fail 'cannot add a file'
+}
+
+# finish_without WHAT: the server is not used any more.
+finish_without() {
+	"$USWAP" info "$pid" >"$dir/info"
+	! grep -q 'nbd+unix' "$dir/info" ||
+	    fail "$1: still in use: $(cat "$dir/info")"
+	finish "$1"
 	rm "$dir/file"
 	stop
 }
@@ -177,30 +173,30 @@ device="nbd+unix:///?socket=$dir/sock"
 # Some reads fail: their pages are lost, the others move.
 serve --filter=error file "$dir/image" error-pread=EIO error-pread-rate=3% \
     error-pread-file="$dir/fail"
-begin ''
+begin_beside ''
 touch "$dir/fail"
 "$USWAP" off "$pid" "$device" || fail 'some errors: it cannot be taken away'
 rm "$dir/fail"
-finish 'some reads fail'
+finish_without 'some reads fail'
 [ "$lost" -gt 0 ] || fail 'no read failed: this tested nothing'
 [ "$lost" -lt 6000 ] || fail 'more than fails was lost'
 
 # All fail: it stays, with all but the first few pages; then it can go.
 serve --filter=error file "$dir/image" error-pread=EIO error-pread-rate=1 \
     error-pread-file="$dir/fail"
-begin ''
+begin_beside ''
 touch "$dir/fail"
 ! "$USWAP" off "$pid" "$device" 2>"$dir/off" || fail 'all fail: it was taken away'
 grep -q 'it is away, and pages are on it' "$dir/off" || fail "$(cat "$dir/off")"
 "$USWAP" info "$pid" | grep -q '(away)' || fail 'it is not shown as away'
 rm "$dir/fail"
 "$USWAP" off -f "$pid" "$device" || fail 'it cannot be taken away afterwards'
-finish 'all reads fail'
+finish_without 'all reads fail'
 [ "$lost" -le 8 ] || fail 'more than the first were lost'
 
 # It dies in the middle, and is back in time: nobody notices.
 serve --filter=delay file "$dir/image" rdelay=20ms
-begin ,timeout=60
+begin_beside ,timeout=60
 "$USWAP" off "$pid" "$device" 2>"$dir/off" &
 off=$!
 sleep 0.3
@@ -208,12 +204,12 @@ stop
 sleep 1
 serve file "$dir/image"
 wait $off || fail "back in time: $(cat "$dir/off")"
-finish 'back in time'
+finish_without 'back in time'
 [ "$lost" -eq 0 ] || fail 'pages were lost'
 
 # It is back too late: it stays in use, and keeps its pages.
 serve --filter=delay file "$dir/image" rdelay=20ms
-begin ,timeout=2
+begin_beside ,timeout=2
 "$USWAP" off "$pid" "$device" 2>"$dir/off" &
 off=$!
 sleep 0.3
@@ -245,16 +241,23 @@ for _ in $(seq 200); do
 	sleep 0.1
 done
 "$USWAP" off "$pid" "$device" || fail 'it cannot be taken away when it is back'
-finish 'back too late'
+finish_without 'back too late'
 [ "$lost" -eq 0 ] || fail 'pages were lost'
 
 # Over means over, however a program ends.
 serve memory 512M
 "$USWAP" run --ram 32M --swap "$spec" -- "$bin/closefds" 512 2>"$dir/err" &
-sleep 2
+for _ in $(seq 100); do
+	! pgrep -f "^uswap-nbd .*$dir" >"$dir/pids" || break
+	sleep 0.1
+done
+[ -s "$dir/pids" ] || fail 'it has no connection'
 kill -9 $! || fail 'ended too early'
 wait $! 2>"$dir/kill"
 stop
-sleep 1
-pgrep -f "^uswap-nbd .*$dir" && fail 'a process was left'
-exit 0
+for _ in $(seq 30); do
+	pgrep -f "^uswap-nbd .*$dir" >"$dir/pids" || break
+	sleep 0.1
+done
+[ ! -s "$dir/pids" ] || fail 'a process was left'
+exit $bad

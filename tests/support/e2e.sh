@@ -65,6 +65,45 @@ if ! "$USWAP" run true 2>"$dir/probe"; then
 	fail "uswap run true: $(cat "$dir/probe")"
 fi
 
+# wrong WORDS...: said of $what; the script goes on, and ends with `exit $bad`.
+bad=0
+wrong() {
+	echo "$test: $what: $*" >&2
+	sed 's/^/    /' "$dir/err" >&2
+	bad=1
+}
+
+# outcome CODE ARGS...: `$as uswap ARGS` exits with CODE; what it says is in
+# $dir/out and $dir/err.
+as=
+outcome() {
+	code=$1
+	shift
+	what="uswap $*"
+	# shellcheck disable=SC2086 # a command prefix
+	timeout -k 5 60 $as "$USWAP" "$@" >"$dir/out" 2>"$dir/err"
+	status=$?
+	[ $status -eq "$code" ] || wrong "exit code $status, not $code"
+}
+
+# refused CODE PATTERN ARGS...: that says why, in one line that has the pattern.
+refused() {
+	code=$1
+	pattern=$2
+	shift 2
+	outcome "$code" "$@"
+	[ "$(wc -l <"$dir/err")" -eq 1 ] || wrong 'not one line'
+	grep -Eq "^uswap: .*$pattern" "$dir/err" || wrong "not about $pattern"
+	[ ! -s "$dir/out" ] || wrong 'output'
+}
+
+# ends CODE ARGS...: the program's own end is handed on, in silence, but for what
+# the shell may say of it.
+ends() {
+	outcome "$@"
+	! grep -qv '^Killed$' "$dir/err" || wrong 'noise'
+}
+
 # number NAME: a number of the statistics that the last run left.
 number() {
 	python3 -c '
