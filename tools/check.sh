@@ -98,13 +98,15 @@ build build/tsan test-programs -Db_sanitize=thread -Dwerror=false
 
 run build --no-suite e2e
 run build/asan --timeout-multiplier 3
-# The thread sanitizer wants its shadow where a kernel that randomises much
-# may have put something else.
+# The other suites are one thread each: the thread sanitizer would see nothing.
+# It wants its shadow where a kernel that randomises much may have put something
+# else.
 if setarch -R true 2>/dev/null; then
 	wrap='setarch -R'
 fi
-run build/tsan --timeout-multiplier 5
+run build/tsan --suite unit --suite stress --timeout-multiplier 5
 wrap=
-run build --suite e2e
+# They wait for disks, servers and one another a part of the time.
+run build --suite e2e --num-processes $(($(nproc) + 1))
 
 finish

@@ -15,9 +15,9 @@ USWAP_OPS=3000000 "$dir/tests/test_swap_model"
 USWAP_SEED=${USWAP_SEED:-$(date +%s)} USWAP_RUNS=$rounds USWAP_EVENTS=100000 \
     "$dir/tests/test_pager_sim"
 
-# The end-to-end tests at full size: gigabytes, about an hour.
-USWAP_SCALE=full meson test -C "$dir" --suite e2e --timeout-multiplier 0 \
-    --maxfail 1 --print-errorlogs
+# The end-to-end tests at full size: gigabytes, about an hour, one at a time.
+USWAP_SCALE=full meson test -C "$dir" --suite e2e --num-processes 1 \
+    --timeout-multiplier 0 --maxfail 1 --print-errorlogs
 
 # The others ROUNDS times, each with a new seed.
 meson test -C "$dir" --suite model --suite stress --suite fuzz \
