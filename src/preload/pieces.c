@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* pieces: see pieces.h. */
+#include "preload/pieces.h"
+
+#include <errno.h>
+
+#include "preload/preload.h"
+
+struct piece
+piece_at(uintptr_t a, uintptr_t end)
+{
+	const struct range *e = ranges_at(&preload.ranges, a);
+	struct piece p = {a, end, false, 0};
+
+	if (e == NULL || e->start >= end)
+		return p;
+	p.managed = e->start <= a;
+	p.flags = e->flags;
+	p.end = p.managed ? e->end : e->start;
+	if (p.end > end)
+		p.end = end;
+	return p;
+}
+
+struct piece
+look_at(uintptr_t a, uintptr_t end)
+{
+	struct guard g;
+	struct piece p;
+
+	preload_lock(&g);
+	p = piece_at(a, end);
+	preload_unlock(&g);
+	return p;
+}
+
+bool
+managed_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t a = (uintptr_t)addr;
+
+	if (preload.state != ACTIVE || len == 0 || len > UINTPTR_MAX - a - PAGE)
+		return false;
+	*start = a & ~(PAGE - 1);
+	*end = (a + len + PAGE - 1) & ~(PAGE - 1);
+	return ranges_any(&preload.ranges, *start, *end);
+}
+
+int
+to_kernel(long result)
+{
+	return result == 0 ? 0 : -errno;
+}
