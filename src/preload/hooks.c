@@ -49,6 +49,13 @@ forget(void *addr, size_t len)
 
 /* ---- mmap ---------------------------------------------------------------- */
 
+/* Whether what is there is to be replaced; NOREPLACE prevails over FIXED. */
+static bool
+replaces(int flags)
+{
+	return (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
+}
+
 /* Memory that could be managed, by its kind. */
 static bool
 pageable(int flags)
@@ -79,8 +86,13 @@ map_over(void *addr, uintptr_t start, uintptr_t end, int prot)
 	error = uswap_advise(preload.u, addr, end - start, USWAP_DONTNEED);
 	if (error != 0)
 		return error;
+	/* mmap looks at no other bits of it, mprotect does. */
+	prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
 	if (raw_mprotect(addr, end - start, prot, -1) != 0)
 		error = -errno;
+	/* What the program advised was about the memory before this. */
+	(void)raw_madvise(addr, end - start, MADV_KEEPONFORK);
+	(void)raw_madvise(addr, end - start, MADV_DODUMP);
 	ranges_add(
 	    &preload.ranges, start, end, prot & PROT_WRITE ? RANGE_WRITE : 0);
 	return error;
@@ -105,6 +117,20 @@ map_onto(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	return error;
 }
 
+/*
+ * Huge pages are longer than the program says, and are not moved: refused, as
+ * where none are reserved, if the kernel has nothing else to say of them.
+ */
+static int
+huge_onto(void *addr, size_t len, int prot, int flags, int fd, off_t off)
+{
+	flags = (flags & ~MAP_FIXED) | MAP_FIXED_NOREPLACE;
+	if (raw_mmap(addr, len, prot, flags, fd, off) == MAP_FAILED &&
+	    errno != EEXIST)
+		return -errno;
+	return -ENOMEM;
+}
+
 /* A new mapping of a kind and size to be managed. */
 static int
 take_in(void *addr, size_t len, int prot)
@@ -115,6 +141,9 @@ take_in(void *addr, size_t len, int prot)
 	span(addr, len, &start, &end);
 	if (preload.state == ACTIVE) {
 		error = uswap_manage(preload.u, addr, end - start);
+		/* In the place of the heap it is the heap's. */
+		if (error == -EINVAL)
+			return 0;
 		if (error != 0) {
 			if (preload.verbose)
 				say("mmap refused: %s", uswap_error());
@@ -133,7 +162,7 @@ static int
 mmap_locked(
     void *addr, size_t len, int prot, int flags, int fd, off_t off, void **ret)
 {
-	bool over = (flags & MAP_FIXED) && any(addr, len);
+	bool over = replaces(flags) && any(addr, len);
 	/* A small piece of something managed stays managed. */
 	bool wanted = preload.state != OFF && pageable(flags) &&
 		      (len >= CANDIDATE_MIN || over);
@@ -147,11 +176,13 @@ mmap_locked(
 	if (wanted && (preload.state == ACTIVE || preload_would_start(len)))
 		flags &= ~MAP_POPULATE;
 	if (over && wanted && preload.state == ACTIVE &&
-	    span(addr, len, &start, &end) &&
+	    (off & (off_t)(PAGE - 1)) == 0 && span(addr, len, &start, &end) &&
 	    ranges_all(&preload.ranges, start, end)) {
 		*ret = addr;
 		return map_over(addr, start, end, prot);
 	}
+	if (over && preload.state == ACTIVE && (flags & MAP_HUGETLB))
+		return huge_onto(addr, len, prot, flags, fd, off);
 	if (over && preload.state == ACTIVE) {
 		error = map_onto(addr, len, prot, flags, fd, off);
 		if (error != 0)
@@ -299,8 +330,28 @@ struct move {
 };
 
 /*
+ * Shared memory of no old length is not moved, but mapped once more.  What is to
+ * be replaced is the library's to replace, as with map_onto.
+ */
+static int
+map_again(struct move *m, void **ret)
+{
+	void *p = raw_mremap(m->old, 0, m->new_len, MREMAP_MAYMOVE, NULL);
+	int error;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	error = uswap_remap(
+	    preload.u, p, m->new_len, m->new_len, m->flags, m->new, ret);
+	if (error != 0)
+		raw_munmap(p, m->new_len);
+	return error;
+}
+
+/*
  * Small mappings are not managed, but the kernel may have joined one with its
- * managed neighbour, and moves both at once: then it becomes managed, too.
+ * managed neighbour, and moves both at once: then it becomes managed, too.  What
+ * is locked was not joined, and is not to be paged; it cannot be made cold.
  */
 static void
 fill_gaps(uintptr_t start, uintptr_t end)
@@ -316,7 +367,8 @@ fill_gaps(uintptr_t start, uintptr_t end)
 			continue;
 		}
 		stop = e == NULL || e->start > end ? end : e->start;
-		if (uswap_manage(preload.u, (void *)a, stop - a) == 0)
+		if (raw_madvise((void *)a, stop - a, MADV_COLD) == 0 &&
+		    uswap_manage(preload.u, (void *)a, stop - a) == 0)
 			ranges_add(&preload.ranges, a, stop, RANGE_WRITE);
 	}
 }
@@ -336,7 +388,11 @@ mremap_locked(struct move *m, void **ret)
 	pieces = ranges_pieces(&preload.ranges, old, old + m->old_len);
 	if (!ranges_reserve(&preload.ranges, pieces + 3))
 		return -ENOMEM;
-	if (preload.state == ACTIVE && (m->from || m->onto)) {
+	if (preload.state == ACTIVE && m->onto && m->old_len == 0 &&
+	    m->flags == (MREMAP_MAYMOVE | MREMAP_FIXED)) {
+		error = map_again(m, ret);
+	} else if (preload.state == ACTIVE && m->old_len > 0 &&
+		   (m->from || m->onto)) {
 		error = uswap_remap(preload.u, m->old, m->old_len, m->new_len,
 		    m->flags, m->new, ret);
 	} else {
@@ -375,7 +431,8 @@ mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 		m.new = va_arg(ap, void *);
 		va_end(ap);
 	}
-	if (!span(old, old_len, &start, &end))
+	if (!span(old, old_len, &start, &end) &&
+	    (old_len != 0 || start % PAGE != 0))
 		return raw_mremap(old, old_len, new_len, flags, m.new);
 	m.old_len = end - start;
 	if (!span(NULL, new_len, &start, &end))
