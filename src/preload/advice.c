@@ -33,6 +33,71 @@
 #define MADV_GUARD_REMOVE  103
 #endif
 
+/* ---- what a forked child has --------------------------------------------- */
+
+static bool
+is_of_forks(int advice)
+{
+	return advice == MADV_DONTFORK || advice == MADV_DOFORK ||
+	       advice == MADV_WIPEONFORK || advice == MADV_KEEPONFORK;
+}
+
+/*
+ * The kernel keeps from a child only what is in memory: the table says what the
+ * child itself is to do with the rest.  DONTFORK the pager has its own use for.
+ */
+static int
+advise_fork(struct piece p, int advice)
+{
+	unsigned set = 0, clear = 0;
+	int error = 0;
+
+	if (!ranges_reserve(&preload.ranges, 1))
+		return -ENOMEM;
+	if (advice == MADV_DONTFORK)
+		set = RANGE_DONTFORK;
+	else if (advice == MADV_DOFORK)
+		clear = RANGE_DONTFORK;
+	else if (advice == MADV_WIPEONFORK)
+		set = RANGE_WIPEONFORK;
+	else
+		clear = RANGE_WIPEONFORK;
+	if (preload.state == TRACKING ||
+	    ((set | clear) & RANGE_WIPEONFORK) != 0)
+		error = to_kernel(
+		    raw_madvise((void *)p.start, p.end - p.start, advice));
+	if (error == 0)
+		ranges_flag(&preload.ranges, p.start, p.end, set, clear);
+	return error;
+}
+
+void
+advice_forked(void)
+{
+	uintptr_t a;
+	const struct range *e;
+
+	for (a = 0; (e = ranges_at(&preload.ranges, a)) != NULL;) {
+		struct range r = *e;
+		void *addr = (void *)r.start;
+		size_t len = r.end - r.start;
+
+		a = r.end;
+		if (preload.state == ACTIVE && (r.flags & RANGE_LOCKED))
+			uswap_unwire(preload.u, addr, len);
+		/* Never more ranges than before: no room needed. */
+		ranges_flag(&preload.ranges, r.start, r.end, 0, RANGE_LOCKED);
+		if (preload.state == ACTIVE && (r.flags & RANGE_WIPEONFORK))
+			uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
+		if ((r.flags & RANGE_DONTFORK) == 0)
+			continue;
+		if (preload.state == ACTIVE)
+			uswap_forget(preload.u, addr, len);
+		raw_munmap(addr, len);
+		ranges_remove(&preload.ranges, r.start, r.end);
+	}
+}
+
 /* ---- madvise ------------------------------------------------------------- */
 
 /* These stop at a hole. */
@@ -101,9 +166,12 @@ advise_managed(struct piece p, int advice)
 	case MADV_NORMAL: /* of files only; keeps mappings apart: lib/remap.c */
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
-	case MADV_DONTFORK: /* fork has a rule of its own here */
-	case MADV_DOFORK:
 		return 0;
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+		return advise_fork(p, advice);
 	case MADV_GUARD_INSTALL: /* as kernels answer that have it not */
 	case MADV_GUARD_REMOVE:
 		return -EINVAL;
@@ -141,23 +209,36 @@ advise_all(uintptr_t start, uintptr_t end, int advice)
 	return error;
 }
 
+/* Under the lock; true: it is slow, and remains to be done without. */
+static bool
+madvise_locked(void *addr, size_t len, int advice, uintptr_t *start,
+    uintptr_t *end, int *ret)
+{
+	bool aligned = ((uintptr_t)addr & (PAGE - 1)) == 0;
+	/* The table has to know of some advice before there is a pager, too. */
+	bool managed = aligned &&
+		       (preload.state == ACTIVE || is_of_forks(advice)) &&
+		       tracked_span(addr, len, start, end);
+
+	if (managed && is_slow(advice))
+		return true;
+	*ret = managed ? advise_all(*start, *end, advice)
+		       : to_kernel(raw_madvise(addr, len, advice));
+	return false;
+}
+
 HOOK int
 madvise(void *addr, size_t len, int advice)
 {
 	uintptr_t start, end;
 	struct guard g;
-	bool managed;
+	bool slow;
 	int error;
 
 	preload_lock(&g);
-	managed = ((uintptr_t)addr & (PAGE - 1)) == 0 &&
-		  managed_span(addr, len, &start, &end);
-	if (!managed)
-		error = to_kernel(raw_madvise(addr, len, advice));
-	else if (!is_slow(advice))
-		error = advise_all(start, end, advice);
+	slow = madvise_locked(addr, len, advice, &start, &end, &error);
 	preload_unlock(&g);
-	if (managed && is_slow(advice))
+	if (slow)
 		error = advise_all(start, end, advice);
 	if (error == 0)
 		return 0;

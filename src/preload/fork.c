@@ -98,6 +98,7 @@ child(void)
 		if (error != 0)
 			end_child(uswap_error());
 	}
+	advice_forked();
 	preload_unlock(&guard);
 }
 

@@ -35,15 +35,21 @@ look_at(uintptr_t a, uintptr_t end)
 }
 
 bool
-managed_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
+tracked_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
 {
 	uintptr_t a = (uintptr_t)addr;
 
-	if (preload.state != ACTIVE || len == 0 || len > UINTPTR_MAX - a - PAGE)
+	if (len == 0 || len > UINTPTR_MAX - a - PAGE)
 		return false;
 	*start = a & ~(PAGE - 1);
 	*end = (a + len + PAGE - 1) & ~(PAGE - 1);
 	return ranges_any(&preload.ranges, *start, *end);
+}
+
+bool
+managed_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
+{
+	return preload.state == ACTIVE && tracked_span(addr, len, start, end);
 }
 
 int

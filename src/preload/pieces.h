@@ -30,8 +30,10 @@ struct piece look_at(uintptr_t a, uintptr_t end);
 
 /*
  * [*start, *end) of a call that accepts any address; false when it is empty or
- * nothing of it is managed: then it is the kernel's.
+ * nothing of it is in the table, or is managed: then it is the kernel's.
  */
+bool tracked_span(
+    const void *addr, size_t len, uintptr_t *start, uintptr_t *end);
 bool managed_span(
     const void *addr, size_t len, uintptr_t *start, uintptr_t *end);
 

@@ -252,6 +252,10 @@ manage_all(void)
 			ranges_remove(&preload.ranges, r.start, r.end);
 		} else if (error != 0) {
 			give_up("cannot manage the program's memory");
+		} else if (r.flags & RANGE_DONTFORK) {
+			/* From now on the table says so: see advise_fork. */
+			(void)raw_madvise(
+			    (void *)r.start, r.end - r.start, MADV_DOFORK);
 		}
 		a = r.end;
 	}

@@ -84,6 +84,9 @@ void preload_start_now(void);
 /* Whether a mapping of so many writable bytes more would start it. */
 bool preload_would_start(size_t more);
 
+/* advice.c, in a forked child, under the lock: as it was advised before the fork. */
+void advice_forked(void);
+
 /* say: one line on the stderr of the start; nothing if that is gone. */
 void say_init(void);
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -29,6 +29,8 @@
 enum {
 	RANGE_WRITE = 1, /* mapped with PROT_WRITE */
 	RANGE_LOCKED = 2, /* the program has called mlock() on it */
+	RANGE_DONTFORK = 4, /* a forked child is not to have it */
+	RANGE_WIPEONFORK = 8, /* reads as zeros in a forked child */
 };
 
 struct range {
