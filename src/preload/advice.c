@@ -11,7 +11,9 @@
  * the kernel.
  */
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "preload/pieces.h"
 #include "preload/preload.h"
@@ -98,6 +100,54 @@ advice_forked(void)
 	}
 }
 
+/* ---- guards -------------------------------------------------------------- */
+
+/*
+ * The kernel's guards are in the place of pages, and the pager could fill such a
+ * place: what has guards is not managed.  It held nothing, so nothing is lost but
+ * the bound on it, until the guards are removed.  A kernel that has no guards says
+ * so of an empty range, before anything is dropped.
+ */
+static int
+install_guards(struct piece p)
+{
+	void *addr = (void *)p.start;
+	size_t len = p.end - p.start;
+	int error = 0;
+
+	if (p.flags & RANGE_LOCKED)
+		return -EINVAL;
+	if (raw_madvise(addr, 0, MADV_GUARD_INSTALL) != 0)
+		return -errno;
+	if (!ranges_reserve(&preload.ranges, 1) ||
+	    !ranges_reserve(&preload.guards, 1))
+		return -ENOMEM;
+	if (preload.state == ACTIVE)
+		error = uswap_forget(preload.u, addr, len);
+	if (error != 0)
+		return error;
+	ranges_remove(&preload.ranges, p.start, p.end);
+	ranges_add(&preload.guards, p.start, p.end, 0);
+	return to_kernel(raw_madvise(addr, len, MADV_GUARD_INSTALL));
+}
+
+/* What had guards is managed again. */
+static void
+guards_removed(uintptr_t start, uintptr_t end)
+{
+	const struct range *e;
+	uintptr_t a, stop;
+
+	for (a = start; (e = ranges_at(&preload.guards, a)) != NULL; a = stop) {
+		a = e->start > a ? e->start : a;
+		stop = e->end < end ? e->end : end;
+		if (a >= end || !ranges_reserve(&preload.guards, 1))
+			break;
+		ranges_remove(&preload.guards, a, stop);
+		preload_fill_gaps(a, stop);
+	}
+}
+
 /* ---- madvise ------------------------------------------------------------- */
 
 /* These stop at a hole. */
@@ -172,9 +222,8 @@ advise_managed(struct piece p, int advice)
 	case MADV_WIPEONFORK:
 	case MADV_KEEPONFORK:
 		return advise_fork(p, advice);
-	case MADV_GUARD_INSTALL: /* as kernels answer that have it not */
-	case MADV_GUARD_REMOVE:
-		return -EINVAL;
+	case MADV_GUARD_INSTALL:
+		return install_guards(p);
 	default:
 		return to_kernel(raw_madvise(addr, len, advice));
 	}
@@ -216,19 +265,22 @@ madvise_locked(void *addr, size_t len, int advice, uintptr_t *start,
 {
 	bool aligned = ((uintptr_t)addr & (PAGE - 1)) == 0;
 	/* The table has to know of some advice before there is a pager, too. */
-	bool managed = aligned &&
-		       (preload.state == ACTIVE || is_of_forks(advice)) &&
+	bool early = is_of_forks(advice) || advice == MADV_GUARD_INSTALL;
+	bool managed = aligned && (preload.state == ACTIVE || early) &&
 		       tracked_span(addr, len, start, end);
 
 	if (managed && is_slow(advice))
 		return true;
 	*ret = managed ? advise_all(*start, *end, advice)
 		       : to_kernel(raw_madvise(addr, len, advice));
+	if (advice == MADV_GUARD_REMOVE && aligned &&
+	    (*ret == 0 || *ret == -ENOMEM) && preload.guards.n > 0)
+		guards_removed((uintptr_t)addr, (uintptr_t)addr + len);
 	return false;
 }
 
-HOOK int
-madvise(void *addr, size_t len, int advice)
+static int
+hook_madvise(void *addr, size_t len, int advice)
 {
 	uintptr_t start, end;
 	struct guard g;
@@ -238,10 +290,68 @@ madvise(void *addr, size_t len, int advice)
 	preload_lock(&g);
 	slow = madvise_locked(addr, len, advice, &start, &end, &error);
 	preload_unlock(&g);
-	if (slow)
-		error = advise_all(start, end, advice);
+	return slow ? advise_all(start, end, advice) : error;
+}
+
+HOOK int
+madvise(void *addr, size_t len, int advice)
+{
+	int error = hook_madvise(addr, len, advice);
+
 	if (error == 0)
 		return 0;
+	errno = -error;
+	return -1;
+}
+
+/* ---- process_madvise ----------------------------------------------------- */
+
+/* What the kernel takes at once: UIO_MAXIOV. */
+#define VECTOR_MAX 1024
+
+/*
+ * Whether a descriptor that the kernel takes for a process is this one.  Linux 6.13
+ * tells, and is the first to take advice that matters.  Negative ones have always
+ * been names for oneself.
+ */
+static bool
+is_self(int pidfd)
+{
+	struct {
+		uint64_t mask, cgroup;
+		uint32_t pid, tgid, more[10];
+	} info = {.mask = 1};
+
+	if (pidfd < 0)
+		return true;
+	return syscall(SYS_ioctl, pidfd, _IOWR(0xff, 11, info), &info) == 0 &&
+	       info.tgid == (uint32_t)raw_getpid();
+}
+
+/* Bytes advised, or what was wrong with the first range. */
+HOOK ssize_t
+process_madvise(
+    int pidfd, const struct iovec *v, size_t n, int advice, unsigned flags)
+{
+	ssize_t done = 0;
+	size_t left = 0;
+	int error = 0;
+
+	/* Of no ranges at all, the kernel says what else is wrong. */
+	if (preload.state != ACTIVE || n > VECTOR_MAX || !is_self(pidfd) ||
+	    syscall(SYS_process_madvise, pidfd, v, 0, advice, flags) != 0)
+		return syscall(SYS_process_madvise, pidfd, v, n, advice, flags);
+	for (size_t i = 0; i < n; i++)
+		left += v[i].iov_len;
+	/* Behind the last byte nothing is looked at, nor is the advice. */
+	for (size_t i = 0; left > 0 && error == 0; i++) {
+		left -= v[i].iov_len;
+		error = hook_madvise(v[i].iov_base, v[i].iov_len, advice);
+		if (error == 0)
+			done += (ssize_t)v[i].iov_len;
+	}
+	if (done > 0 || error == 0)
+		return done;
 	errno = -error;
 	return -1;
 }

@@ -40,6 +40,17 @@ any(const void *addr, size_t len)
 	       ranges_any(&preload.ranges, start, end);
 }
 
+/* What had guards is something else now, or nothing. */
+static void
+no_guards(const void *addr, size_t len)
+{
+	uintptr_t start, end;
+
+	if (preload.guards.n > 0 && span(addr, len, &start, &end) &&
+	    ranges_reserve(&preload.guards, 1))
+		ranges_remove(&preload.guards, start, end);
+}
+
 /* Ends the management of a range that is about to be replaced. */
 static int
 forget(void *addr, size_t len)
@@ -194,6 +205,7 @@ mmap_locked(
 			return -errno;
 	}
 	*ret = p;
+	no_guards(p, len);
 	if (over && span(addr, len, &start, &end))
 		ranges_remove(&preload.ranges, start, end);
 	return wanted ? take_in(p, len, prot) : 0;
@@ -234,6 +246,7 @@ munmap_locked(void *addr, size_t len)
 	uintptr_t start, end;
 	int error = 0;
 
+	no_guards(addr, len);
 	if (!any(addr, len))
 		return raw_munmap(addr, len) == 0 ? 0 : -errno;
 	if (!ranges_reserve(&preload.ranges, 1))
@@ -353,8 +366,8 @@ map_again(struct move *m, void **ret)
  * managed neighbour, and moves both at once: then it becomes managed, too.  What
  * is locked was not joined, and is not to be paged; it cannot be made cold.
  */
-static void
-fill_gaps(uintptr_t start, uintptr_t end)
+void
+preload_fill_gaps(uintptr_t start, uintptr_t end)
 {
 	const struct range *e;
 	uintptr_t a, stop;
@@ -367,8 +380,11 @@ fill_gaps(uintptr_t start, uintptr_t end)
 			continue;
 		}
 		stop = e == NULL || e->start > end ? end : e->start;
+		if (ranges_any(&preload.guards, a, stop))
+			continue;
 		if (raw_madvise((void *)a, stop - a, MADV_COLD) == 0 &&
-		    uswap_manage(preload.u, (void *)a, stop - a) == 0)
+		    (preload.state != ACTIVE ||
+			uswap_manage(preload.u, (void *)a, stop - a) == 0))
 			ranges_add(&preload.ranges, a, stop, RANGE_WRITE);
 	}
 }
@@ -384,7 +400,7 @@ mremap_locked(struct move *m, void **ret)
 	m->from = any(m->old, m->old_len);
 	m->onto = (m->flags & MREMAP_FIXED) && any(m->new, m->new_len);
 	if (m->from && preload.state == ACTIVE)
-		fill_gaps(old, old + m->old_len);
+		preload_fill_gaps(old, old + m->old_len);
 	pieces = ranges_pieces(&preload.ranges, old, old + m->old_len);
 	if (!ranges_reserve(&preload.ranges, pieces + 3))
 		return -ENOMEM;
@@ -403,6 +419,9 @@ mremap_locked(struct move *m, void **ret)
 	if (error != 0)
 		return error;
 	new = (uintptr_t)*ret;
+	no_guards(*ret, m->new_len);
+	if (!keep)
+		no_guards(m->old, m->old_len);
 	if (m->from) {
 		ranges_move(
 		    &preload.ranges, old, m->old_len, new, m->new_len, keep);

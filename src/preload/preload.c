@@ -26,7 +26,8 @@
 #include "preload/raw.h"
 
 /* Ready for the hooks before any constructor. */
-struct preload preload = {.ranges = RANGES_INIT(preload.ranges)};
+struct preload preload = {.ranges = RANGES_INIT(preload.ranges),
+    .guards = RANGES_INIT(preload.guards)};
 
 _Thread_local bool preload_holds_lock;
 static _Atomic int lock_word; /* 0 free, 1 held, 2 held and waited for */

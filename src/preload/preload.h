@@ -49,6 +49,8 @@ enum preload_state { TRACKING, ACTIVE, OFF };
 struct preload {
 	enum preload_state state; /* the lock */
 	struct ranges ranges; /* the lock */
+	/* What was managed and has MADV_GUARD_INSTALL's guards instead. */
+	struct ranges guards; /* the lock */
 	uswap_t *u; /* set once, on becoming ACTIVE */
 	int home; /* changed by the fork handler only */
 	bool top; /* likewise: the process `uswap run` became */
@@ -84,6 +86,8 @@ void preload_start_now(void);
 /* Whether a mapping of so many writable bytes more would start it. */
 bool preload_would_start(size_t more);
 
+/* hooks.c: puts what is not in the table, and can be, into it.  Under the lock. */
+void preload_fill_gaps(uintptr_t start, uintptr_t end);
 /* advice.c, in a forked child, under the lock: as it was advised before the fork. */
 void advice_forked(void);
 
