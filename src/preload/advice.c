@@ -79,6 +79,7 @@ advice_forked(void)
 	uintptr_t a;
 	const struct range *e;
 
+	preload.lock_future = false;
 	for (a = 0; (e = ranges_at(&preload.ranges, a)) != NULL;) {
 		struct range r = *e;
 		void *addr = (void *)r.start;

@@ -219,11 +219,17 @@ mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 	int error;
 
 	/* A mapping of another kind in a place of the kernel's choice. */
-	if (!(flags & MAP_FIXED) && (len < CANDIDATE_MIN || !pageable(flags)))
+	if (!(flags & MAP_FIXED) && !preload.lock_future &&
+	    (len < CANDIDATE_MIN || !pageable(flags)))
 		return raw_mmap(addr, len, prot, flags, fd, off);
 	preload_lock(&g);
 	error = mmap_locked(addr, len, prot, flags, fd, off, &p);
 	preload_unlock(&g);
+	if (error == 0 && preload.lock_future && prot != PROT_NONE) {
+		error = lock_new(p, len);
+		if (error != 0)
+			munmap(p, len);
+	}
 	if (error == 0)
 		return p;
 	errno = -error;
@@ -460,6 +466,8 @@ mremap(void *old, size_t old_len, size_t new_len, int flags, ...)
 	preload_lock(&g);
 	error = mremap_locked(&m, &p);
 	preload_unlock(&g);
+	if (error == 0 && m.from && m.new_len > m.old_len)
+		(void)lock_grown((char *)p + m.old_len, m.new_len - m.old_len);
 	if (error == 0)
 		return p;
 	errno = -error;

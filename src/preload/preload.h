@@ -51,6 +51,7 @@ struct preload {
 	struct ranges ranges; /* the lock */
 	/* What was managed and has MADV_GUARD_INSTALL's guards instead. */
 	struct ranges guards; /* the lock */
+	bool lock_future; /* changed under it: mlockall(MCL_FUTURE) */
 	uswap_t *u; /* set once, on becoming ACTIVE */
 	int home; /* changed by the fork handler only */
 	bool top; /* likewise: the process `uswap run` became */
@@ -90,6 +91,12 @@ bool preload_would_start(size_t more);
 void preload_fill_gaps(uintptr_t start, uintptr_t end);
 /* advice.c, in a forked child, under the lock: as it was advised before the fork. */
 void advice_forked(void);
+/*
+ * lock.c, without the lock: what was mapped, or grown by mremap, is locked if it
+ * has to be; 0 or -errno.
+ */
+int lock_new(void *addr, size_t len);
+int lock_grown(void *addr, size_t len);
 
 /* say: one line on the stderr of the start; nothing if that is gone. */
 void say_init(void);

@@ -31,6 +31,7 @@ enum {
 	RANGE_LOCKED = 2, /* the program has called mlock() on it */
 	RANGE_DONTFORK = 4, /* a forked child is not to have it */
 	RANGE_WIPEONFORK = 8, /* reads as zeros in a forked child */
+	RANGE_NEW = 16, /* locked by the mlockall that goes on */
 };
 
 struct range {
