@@ -34,6 +34,13 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE  103
+#endif
 
 /* The sides: where nothing else is, far below where the kernel looks first. */
 static char *const base[2] = {(char *)0x100000000000, (char *)0x140000000000};
@@ -43,6 +50,8 @@ static uint64_t current; /* rng's state when the sequence began */
 static char history[CALLS + 1][160]; /* of this sequence, to be printed */
 static int ncalls;
 static bool apart; /* the sides are not alike any more, and need not be */
+static bool guarded; /* pages may have guards: what may be read, may not be */
+static int self; /* this process */
 static int file; /* PAGES pages of random bytes */
 
 /* ---- failing ------------------------------------------------------------- */
@@ -141,17 +150,31 @@ x_madvise(int side, size_t at, size_t len, int advice)
 }
 
 static long
-x_mlock(int side, size_t at, size_t len, int how)
+x_process_madvise(int side, size_t at, size_t len, int advice)
 {
+	struct iovec v = {base[side] + at, len};
+
+	return result(side,
+	    side == 0 ? process_madvise(self, &v, 1, advice, 0)
+		      : syscall(SYS_process_madvise, self, &v, 1L, advice, 0L));
+}
+
+enum lock { LOCK, LOCK2, LOCK_ONFAULT, UNLOCK };
+
+static long
+x_mlock(int side, size_t at, size_t len, enum lock how)
+{
+	int flags = how == LOCK_ONFAULT ? MLOCK_ONFAULT : 0;
 	char *p = base[side] + at;
 
 	if (side == 1)
-		return result(side, how == 2   ? syscall(SYS_munlock, p, len)
-				    : how == 1 ? syscall(SYS_mlock2, p, len, 0)
-					       : syscall(SYS_mlock, p, len));
-	return result(side, how == 2   ? munlock(p, len)
-			    : how == 1 ? mlock2(p, len, 0)
-				       : mlock(p, len));
+		return result(side, how == UNLOCK ? syscall(SYS_munlock, p, len)
+				    : how == LOCK
+					? syscall(SYS_mlock, p, len)
+					: syscall(SYS_mlock2, p, len, flags));
+	return result(side, how == UNLOCK ? munlock(p, len)
+			    : how == LOCK ? mlock(p, len)
+					  : mlock2(p, len, (unsigned)flags));
 }
 
 /* ---- what is there ------------------------------------------------------- */
@@ -238,6 +261,27 @@ same_shape(void)
 	}
 }
 
+/* Whether a page can be read, which the kernel is asked where guards may be. */
+static bool
+can_read(int side, size_t at)
+{
+	char byte;
+	struct iovec to = {&byte, 1}, from = {base[side] + at, 1};
+
+	return !guarded || syscall(SYS_process_vm_readv, getpid(), &to, 1L,
+			       &from, 1L, 0L) == 1;
+}
+
+static bool
+both_read(size_t at)
+{
+	bool one = can_read(0, at);
+
+	if (one != can_read(1, at))
+		differ("page %zu can%s be read", at / PAGE, one ? "" : "not");
+	return one;
+}
+
 /* Pages that can be read are the same on both sides. */
 static void
 same_contents(void)
@@ -247,7 +291,8 @@ same_contents(void)
 
 		for (size_t at = p->start; p->perms[0] == 'r' && at < p->end;
 		     at += PAGE)
-			if (memcmp(base[0] + at, base[1] + at, PAGE) != 0)
+			if (both_read(at) &&
+			    memcmp(base[0] + at, base[1] + at, PAGE) != 0)
 				differ("page %zu differs: %#lx, not %#lx",
 				    at / PAGE, *(long *)(base[0] + at),
 				    *(long *)(base[1] + at));
@@ -293,19 +338,44 @@ some_prot(void)
 	return prots[rng_below(&rng, 5)];
 }
 
+/* What landed elsewhere must hold the same, and goes. */
+static void
+compare_elsewhere(size_t len)
+{
+	char buf[2][PAGE];
+
+	for (size_t at = 0; at < len; at += PAGE) {
+		long n[2];
+
+		for (int s = 0; s < 2; s++) {
+			struct iovec to = {buf[s], PAGE};
+			struct iovec from = {elsewhere[s] + at, PAGE};
+
+			n[s] = syscall(SYS_process_vm_readv, getpid(), &to, 1L,
+			    &from, 1L, 0L);
+		}
+		if (n[0] != n[1] ||
+		    (n[0] > 0 && memcmp(buf[0], buf[1], PAGE) != 0))
+			differ("page %zu differs where it moved", at / PAGE);
+	}
+	for (int s = 0; s < 2; s++)
+		x_munmap(s, elsewhere[s], len);
+}
+
 static void
 call_mmap(void)
 {
 	static const int kinds[] = {
-	    0, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_GROWSDOWN, 0, 0, 0};
+	    0, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_LOCKED, 0, 0, 0};
+	static const int places[] = {MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED,
+	    MAP_FIXED_NOREPLACE, MAP_FIXED | MAP_FIXED_NOREPLACE, 0};
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | kinds[rng_below(&rng, 8)];
 	int prot = some_prot(), fd = -1;
 	size_t at, len;
 	off_t off = 0;
+	long ret, twin;
 
 	range(&at, &len);
-	if (flags & MAP_GROWSDOWN) /* what is below it must stay free */
-		flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	switch (rng_below(&rng, 12)) {
 	case 0: /* it could grow beyond the end of anonymous memory */
 		flags = MAP_SHARED;
@@ -320,11 +390,18 @@ call_mmap(void)
 	case 2: /* fails, and must leave what is there */
 		flags = rng_below(&rng, 2) ? MAP_PRIVATE : MAP_ANONYMOUS;
 		break;
+	case 3:
+		off = 1;
+		break;
 	}
-	flags |= rng_below(&rng, 5) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
-	note("mmap %zu+%zu prot %d flags %#x fd %d", at, len, prot, flags, fd);
-	same(x_mmap(0, at, len, prot, flags, fd, off),
-	    x_mmap(1, at, len, prot, flags, fd, off));
+	flags |= places[rng_below(&rng, 7)];
+	note("mmap %zu+%zu prot %d flags %#x fd %d off %ld", at, len, prot,
+	    flags, fd, (long)off);
+	ret = x_mmap(0, at, len, prot, flags, fd, off);
+	twin = x_mmap(1, at, len, prot, flags, fd, off);
+	same(ret, twin);
+	if (ret == ELSEWHERE)
+		compare_elsewhere((len + PAGE - 1) & ~(PAGE - 1));
 }
 
 static void
@@ -351,37 +428,13 @@ call_mprotect(void)
 	    x_mprotect(1, at, len, prot, key));
 }
 
-/* What landed elsewhere must hold the same, and goes. */
-static void
-compare_elsewhere(size_t len)
-{
-	char buf[2][PAGE];
-
-	for (size_t at = 0; at < len; at += PAGE) {
-		long n[2];
-
-		for (int s = 0; s < 2; s++) {
-			struct iovec to = {buf[s], PAGE};
-			struct iovec from = {elsewhere[s] + at, PAGE};
-
-			n[s] = syscall(SYS_process_vm_readv, getpid(), &to, 1L,
-			    &from, 1L, 0L);
-		}
-		if (n[0] != n[1] ||
-		    (n[0] > 0 && memcmp(buf[0], buf[1], PAGE) != 0))
-			differ("page %zu differs where it moved", at / PAGE);
-	}
-	for (int s = 0; s < 2; s++)
-		x_munmap(s, elsewhere[s], len);
-}
-
 static void
 unlock_all(void)
 {
 	for (int s = 0; s < 2; s++)
 		for (int i = 0; i < now[s].n; i++)
 			x_mlock(s, now[s].v[i].start,
-			    now[s].v[i].end - now[s].v[i].start, 2);
+			    now[s].v[i].end - now[s].v[i].start, UNLOCK);
 }
 
 /* Whether a range of a side is in one mapping. */
@@ -467,6 +520,11 @@ static const struct {
     {"POPULATE_READ", MADV_POPULATE_READ, false},
     {"POPULATE_WRITE", MADV_POPULATE_WRITE, false},
     {"DONTNEED_LOCKED", MADV_DONTNEED_LOCKED, false},
+    {"COLLAPSE", MADV_COLLAPSE, true},
+    {"DONTFORK", MADV_DONTFORK, false},
+    {"DOFORK", MADV_DOFORK, false},
+    {"GUARD_INSTALL", MADV_GUARD_INSTALL, false},
+    {"GUARD_REMOVE", MADV_GUARD_REMOVE, false},
     {"unknown", 77, false},
 };
 
@@ -480,12 +538,16 @@ call_madvise(void)
 	size_t i = rng_below(&rng, sizeof(advices) / sizeof(advices[0])), at,
 	       len;
 	int advice = advices[i].advice;
+	bool process = rng_below(&rng, 4) == 0;
 	long ret[2];
 
 	range(&at, &len);
-	note("madvise %zu+%zu %s", at, len, advices[i].name);
+	note("%smadvise %zu+%zu %s", process ? "process_" : "", at, len,
+	    advices[i].name);
+	guarded |= advice == MADV_GUARD_INSTALL;
 	for (int s = 0; s < 2; s++)
-		ret[s] = x_madvise(s, at, len, advice);
+		ret[s] = process ? x_process_madvise(s, at, len, advice)
+				 : x_madvise(s, at, len, advice);
 	if (!advices[i].optional)
 		same(ret[0], ret[1]);
 	if (advice == MADV_FREE)
@@ -511,19 +573,17 @@ has_none(size_t at, size_t len)
 static void
 call_mlock(void)
 {
-	int how = (int)rng_below(&rng, 3);
+	static const char *const names[] = {
+	    "mlock", "mlock2", "mlock2 ONFAULT", "munlock"};
+	enum lock how = (enum lock)rng_below(&rng, 4);
 	size_t at, len;
 	long ret, twin;
 
 	range(&at, &len);
-	note("%s %zu+%zu",
-	    how == 2   ? "munlock"
-	    : how == 1 ? "mlock2"
-		       : "mlock",
-	    at, len);
+	note("%s %zu+%zu", names[how], at, len);
 	ret = x_mlock(0, at, len, how);
 	twin = x_mlock(1, at, len, how);
-	if (how == 2 || !has_none(at, len))
+	if (how == UNLOCK || (!has_none(at, len) && !guarded))
 		same(ret, twin);
 	if (twin != 0)
 		unlock_all();
@@ -576,7 +636,8 @@ touch(void)
 		     a += PAGE) {
 			uint64_t word = rng_next(&rng);
 
-			if (a < at || a >= at + len || word % 4 == 0)
+			if (a < at || a >= at + len || word % 4 == 0 ||
+			    !both_read(a))
 				continue;
 			for (int s = 0; s < 2; s++) {
 				memset(base[s] + a, (int)word, PAGE);
@@ -601,7 +662,7 @@ sequence(void)
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != 0)
 			differ("cannot begin");
 	same_shape();
-	apart = false;
+	apart = guarded = false;
 	while (ncalls < CALLS) {
 		calls[rng_below(&rng, sizeof(calls) / sizeof(calls[0]))]();
 		if (apart)
@@ -657,6 +718,7 @@ main(int argc, char **argv)
 	void *ballast;
 
 	rng.s = test_seed();
+	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	file = (int)syscall(SYS_memfd_create, "twin", 0);
 	if (file < 0 || ftruncate(file, 256 * PAGES * PAGE) != 0)
 		differ("no file");
