@@ -29,9 +29,15 @@
 void
 herefd_init(struct herefd *h, int fd)
 {
+	herefd_moved(h, fd);
+	atomic_init(&h->here, -1);
+}
+
+void
+herefd_moved(struct herefd *h, int fd)
+{
 	h->fd = fd;
 	h->owner = (pid_t)syscall(SYS_gettid);
-	atomic_init(&h->here, -1);
 }
 
 static void

@@ -28,6 +28,11 @@ struct herefd {
 
 /* fd is in the table of the calling thread, which outlives the herefd. */
 void herefd_init(struct herefd *, int fd);
+/*
+ * In a forked child: the same open file is now fd in the calling thread's table.
+ * The duplicate, if there is one, was inherited, and is as good as it was.
+ */
+void herefd_moved(struct herefd *, int fd);
 /* Its number in the calling thread's table, or -errno. */
 int herefd_get(struct herefd *);
 /*

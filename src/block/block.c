@@ -37,13 +37,27 @@ blkdev_close(struct blkdev *dev)
 int
 blkdev_fd(const struct blkdev *dev)
 {
-	return dev->ops->fd == NULL ? -1 : *dev->ops->fd((struct blkdev *)dev);
+	return dev->ops->fd == NULL ? -1 : dev->ops->fd(dev);
 }
 
 void
-blkdev_set_fd(struct blkdev *dev, int fd)
+blkdev_share(struct blkdev *dev, bool share)
 {
-	*dev->ops->fd(dev) = fd;
+	dev->shared |= share;
+	if (dev->crypt != NULL)
+		crypt_share(dev->crypt, share);
+}
+
+const char *
+blkdev_unshared(const struct blkdev *dev)
+{
+	return dev->ops->unshared == NULL ? NULL : dev->ops->unshared(dev);
+}
+
+int
+blkdev_inherit(struct blkdev *dev, int fd, char *err, size_t errlen)
+{
+	return dev->ops->inherit(dev, fd, err, errlen);
 }
 
 const char *

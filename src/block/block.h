@@ -150,20 +150,26 @@ int blkdev_open_nbd(
 int blkdev_encrypt(struct blkdev *, char *err, size_t errlen);
 bool blkdev_encrypted(const struct blkdev *);
 /*
- * Whether a child forked from now on can read what is on it: it gets the key, if
+ * Whether a child forked from now on may read what is on it: it gets the key, if
  * there is one, and else it does not.
  */
-void blkdev_share_key(struct blkdev *, bool share);
+void blkdev_share(struct blkdev *, bool share);
+/* Why a child could not, and what helps, as a part of a sentence; NULL: it can. */
+const char *blkdev_unshared(const struct blkdev *);
+/*
+ * In a forked child, whose copy of the device is its parent's, on a thread that
+ * outlives it: fd, the device's from now on, is what the parent has as blkdev_fd.
+ * An export is connected to.  0, or -errno with a sentence in err.
+ */
+int blkdev_inherit(struct blkdev *, int fd, char *err, size_t errlen);
 /* No request may be outstanding. */
 void blkdev_close(struct blkdev *);
 
 /*
- * The descriptor behind a device; -1: it has none that another process could
- * use.  In a forked child, whose copy of the device has the parent's number: the
- * number there.
+ * The descriptor that a forked child needs to use the device, and that keeps it
+ * locked against others as long as one of them has it.  -1: simulated.
  */
 int blkdev_fd(const struct blkdev *);
-void blkdev_set_fd(struct blkdev *, int fd);
 
 const char *blkdev_name(const struct blkdev *);
 /* Another name, before anybody else knows the device. */

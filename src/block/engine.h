@@ -22,7 +22,10 @@ struct blkdev_ops {
 	void (*submit)(struct blkdev *, struct blkq *, struct blkreq *);
 	void (*start)(struct blkdev *, struct blkreq *); /* after blkq_hold */
 	void (*close)(struct blkdev *);
-	int *(*fd)(struct blkdev *); /* where it is; NULL: see blkdev_fd */
+	int (*fd)(const struct blkdev *); /* see blkdev_fd */
+	/* These as blkdev_inherit and blkdev_unshared; NULL: nothing to say. */
+	int (*inherit)(struct blkdev *, int fd, char *err, size_t errlen);
+	const char *(*unshared)(const struct blkdev *);
 };
 
 /* Engines embed this as their first member. */
@@ -41,6 +44,8 @@ struct blkdev {
 	_Atomic uint32_t passed; /* how often it was passed over since */
 	_Atomic uint64_t slow, slow_said_ns; /* the last message of it */
 	struct crypt *crypt; /* NULL: what is there is as it was written */
+	bool
+	    shared; /* a forked child may have had it: its locks are for both */
 };
 
 struct blkq_ops {
@@ -107,6 +112,8 @@ bool crypt_seal(struct blkreq *);
 /* A read has arrived, or a sealed write is done and is as it was. */
 void crypt_done(struct blkreq *, int error);
 void crypt_destroy(struct crypt *);
+/* Whether a forked child gets the key. */
+void crypt_share(struct crypt *, bool share);
 
 /* ---- health.c, for block.c ----------------------------------------------- */
 

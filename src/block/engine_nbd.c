@@ -12,6 +12,10 @@
  * starts as many pieces as there are free slots, reads first: somebody waits
  * for those.  The bytes are copied without the lock.
  *
+ * A forked child has a process of its own, which connects to the same export, where
+ * the server promises that all connections see the same.  Both have the export
+ * locked.
+ *
  * In a request in flight, progress counts the pages of pieces that were started
  * and retries those of pieces that are done; stamp_ns is when it came.
  */
@@ -19,6 +23,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,6 +61,7 @@ struct nbddev {
 	struct nbd_process process; /* constant, like what follows */
 	uint32_t piece_max; /* pages */
 	uint64_t timeout_ns;
+	char home[1024]; /* the program's; "": none */
 	pthread_t thread;
 	_Atomic bool closing;
 
@@ -384,12 +390,6 @@ nbd_close(struct blkdev *dev)
 	mem_unmap(nd, round_page(sizeof(*nd)));
 }
 
-static const struct blkdev_ops nbddev_ops = {
-    .submit = blkq_hold,
-    .start = nbd_start,
-    .close = nbd_close,
-};
-
 /* ---- opening ------------------------------------------------------------- */
 
 static int
@@ -428,41 +428,115 @@ start_thread(struct nbddev *nd)
 	return error;
 }
 
+static int
+start_process(
+    struct nbddev *nd, const char *uri, int lock, char *err, size_t errlen)
+{
+	return nbd_process_start(uri, nd->home,
+	    (unsigned)(nd->timeout_ns / SEC), lock, &nd->process, err, errlen);
+}
+
+/* Everything that is under the lock begins anew: nothing is on its way. */
+static int
+begin(struct nbddev *nd, char *err, size_t errlen)
+{
+	int error;
+
+	nd->piece_max =
+	    (uint32_t)atop(US_MIN(nd->process.request_max, NBDW_SLOT_BYTES));
+	memset(nd->piece, 0, sizeof(nd->piece));
+	nd->free = UINT32_MAX;
+	nd->dead = false;
+	STAILQ_INIT(&nd->waiting[BLK_READ]);
+	STAILQ_INIT(&nd->waiting[BLK_WRITE]);
+	mtx_init(&nd->lock, RANK_BLKDEV);
+	error = nd->piece_max > 0 ? start_thread(nd) : EINVAL;
+	if (error == 0)
+		return 0;
+	mtx_destroy(&nd->lock);
+	return NBD_FAIL(error, "%s: no thread: %s; raise ulimit -u",
+	    nd->dev.name, strerrordesc_np(error));
+}
+
+static int
+nbd_fd(const struct blkdev *dev)
+{
+	return ((const struct nbddev *)dev)->process.lock;
+}
+
+static const char *
+nbd_unshared(const struct blkdev *dev)
+{
+	if (!((const struct nbddev *)dev)->process.multi)
+		return "its server does not promise that several connections "
+		       "see the same (multi-conn), and a child needs one of "
+		       "its own; let it, or take the device away first";
+	if (blkdev_gone(dev))
+		return "it is away, and a child could not connect to it; try "
+		       "again when it is back";
+	return NULL;
+}
+
+/* The parent's numbers mean nothing here, and its memory is not mapped. */
+static int
+nbd_inherit(struct blkdev *dev, int fd, char *err, size_t errlen)
+{
+	struct nbddev *nd = (struct nbddev *)dev;
+	int error = start_process(nd, dev->name, fd, err, errlen);
+
+	if (error != 0)
+		return error;
+	if (atop(nd->process.size) < dev->pages)
+		error = NBD_FAIL(EINVAL,
+		    "%s: is smaller than it was; serve what was there before",
+		    dev->name);
+	else
+		error = begin(nd, err, errlen);
+	if (error != 0)
+		nbd_process_end(&nd->process);
+	return error;
+}
+
+static const struct blkdev_ops nbddev_ops = {
+    .submit = blkq_hold,
+    .start = nbd_start,
+    .close = nbd_close,
+    .fd = nbd_fd,
+    .inherit = nbd_inherit,
+    .unshared = nbd_unshared,
+};
+
 int
 blkdev_open_nbd(
     const struct blkspec *spec, struct blkdev **ret, char *err, size_t errlen)
 {
 	struct nbddev *nd = mem_map(round_page(sizeof(*nd)));
-	unsigned timeout = spec->timeout != 0 ? spec->timeout : TIMEOUT_DEFAULT;
+	const char *home = getenv("HOME");
 	uint32_t pages;
-	int error;
+	int error, lock;
 
 	if (nd == NULL)
 		return NBD_FAIL(ENOMEM, "%s: no memory", spec->path);
-	nd->timeout_ns = timeout * SEC;
-	error =
-	    nbd_process_start(spec->path, timeout, &nd->process, err, errlen);
-	if (error != 0)
+	nd->timeout_ns =
+	    (spec->timeout != 0 ? spec->timeout : TIMEOUT_DEFAULT) * SEC;
+	strf(nd->home, sizeof(nd->home), "%s", home != NULL ? home : "");
+	lock = error = nbd_lock(spec->path, err, errlen);
+	if (lock < 0)
 		goto unmap;
+	error = start_process(nd, spec->path, lock, err, errlen);
+	if (error != 0) {
+		close(lock);
+		goto unmap;
+	}
 	error = check_size(spec, nd->process.size, &pages, err, errlen);
-	if (error != 0)
-		goto end;
-	blkdev_init(&nd->dev, &nbddev_ops, spec->path, pages);
-	nd->piece_max =
-	    (uint32_t)atop(US_MIN(nd->process.request_max, NBDW_SLOT_BYTES));
-	nd->free = UINT32_MAX;
-	STAILQ_INIT(&nd->waiting[BLK_READ]);
-	STAILQ_INIT(&nd->waiting[BLK_WRITE]);
-	mtx_init(&nd->lock, RANK_BLKDEV);
-	error = nd->piece_max > 0 ? start_thread(nd) : EINVAL;
+	if (error == 0) {
+		blkdev_init(&nd->dev, &nbddev_ops, spec->path, pages);
+		error = begin(nd, err, errlen);
+	}
 	if (error == 0) {
 		*ret = &nd->dev;
 		return 0;
 	}
-	mtx_destroy(&nd->lock);
-	error = NBD_FAIL(error, "%s: no thread: %s; raise ulimit -u",
-	    spec->path, strerrordesc_np(error));
-end:
 	nbd_process_end(&nd->process);
 unmap:
 	mem_unmap(nd, round_page(sizeof(*nd)));

@@ -41,7 +41,7 @@ enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
 
 struct uringdev {
 	struct blkdev dev;
-	struct herefd fd; /* constant, but for blkdev_set_fd */
+	struct herefd fd; /* constant, but for blkdev_inherit */
 	bool disk; /* a block device; constant */
 };
 
@@ -588,20 +588,30 @@ uringdev_close(struct blkdev *dev)
 	struct uringdev *ud = (struct uringdev *)dev;
 
 	/*
-	 * A duplicate would go on holding the lock.  Only then: a forked child
-	 * has the same open file, and the lock is for both.
+	 * A duplicate would go on holding the lock.  But if a forked child has
+	 * the same open file, the lock is for both: it ends with the last of
+	 * all descriptors.
 	 */
-	if (atomic_load(&ud->fd.here) >= 0)
+	if (atomic_load(&ud->fd.here) >= 0 && !dev->shared)
 		(void)flock(ud->fd.fd, LOCK_UN);
 	herefd_leave(&ud->fd);
 	close(ud->fd.fd);
 	mem_unmap(ud, round_page(sizeof(*ud)));
 }
 
-static int *
-uringdev_fd(struct blkdev *dev)
+static int
+uringdev_fd(const struct blkdev *dev)
 {
-	return &((struct uringdev *)dev)->fd.fd;
+	return ((const struct uringdev *)dev)->fd.fd;
+}
+
+static int
+uringdev_inherit(struct blkdev *dev, int fd, char *err, size_t errlen)
+{
+	(void)err;
+	(void)errlen;
+	herefd_moved(&((struct uringdev *)dev)->fd, fd);
+	return 0;
 }
 
 static const struct blkdev_ops uringdev_ops = {
@@ -609,6 +619,7 @@ static const struct blkdev_ops uringdev_ops = {
     .start = uring_start,
     .close = uringdev_close,
     .fd = uringdev_fd,
+    .inherit = uringdev_inherit,
 };
 
 int

@@ -78,15 +78,14 @@ keep_secret(const struct crypt *c)
 }
 
 void
-blkdev_share_key(struct blkdev *dev, bool share)
+crypt_share(struct crypt *c, bool share)
 {
-	if (dev->crypt == NULL)
-		return;
-	(void)syscall(SYS_madvise, dev->crypt, round_page(sizeof(*dev->crypt)),
+	size_t len = round_page(sizeof(*c));
+
+	(void)syscall(SYS_madvise, c, len,
 	    (long)(share ? MADV_KEEPONFORK : MADV_WIPEONFORK));
 	if (!share) /* of a child's */
-		(void)syscall(
-		    SYS_mlock, dev->crypt, round_page(sizeof(*dev->crypt)));
+		(void)syscall(SYS_mlock, c, len);
 }
 
 int

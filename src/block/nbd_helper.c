@@ -25,6 +25,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,7 +70,7 @@ struct launch {
 	const char *path;
 	char *const *argv;
 	char *const *envp;
-	int sock, mem;
+	int sock, mem, lock;
 	char *stack; /* of two children */
 	int error;
 };
@@ -154,13 +155,15 @@ become_helper(void *arg)
 	struct launch *l = arg;
 	int sock = fcntl(l->sock, F_DUPFD, ABOVE_FIXED);
 	int mem = fcntl(l->mem, F_DUPFD, ABOVE_FIXED);
+	int lock = fcntl(l->lock, F_DUPFD, ABOVE_FIXED);
 	int null = open("/dev/null", O_RDWR);
 
 	setsid();
-	if (sock >= 0 && mem >= 0 && null >= 0 && dup2(null, 0) >= 0 &&
-	    dup2(0, 1) >= 0 && dup2(0, 2) >= 0 &&
+	if (sock >= 0 && mem >= 0 && lock >= 0 && null >= 0 &&
+	    dup2(null, 0) >= 0 && dup2(0, 1) >= 0 && dup2(0, 2) >= 0 &&
 	    dup2(sock, NBDW_SOCK_FD) >= 0 && dup2(mem, NBDW_MEM_FD) >= 0 &&
-	    syscall(SYS_close_range, NBDW_MEM_FD + 1, ~0u, 0) == 0)
+	    dup2(lock, NBDW_LOCK_FD) >= 0 &&
+	    syscall(SYS_close_range, NBDW_LOCK_FD + 1, ~0u, 0) == 0)
 		execve(l->path, l->argv, l->envp);
 	l->error = errno;
 	/* Not the C library's, which the preload library takes the place of. */
@@ -202,21 +205,15 @@ launch(struct launch *l)
 	return l->error;
 }
 
-/*
- * The environment is not the program's: its LD_PRELOAD is us.  HOME is where
- * certificates are looked for.
- */
+/* The environment is not the program's: its LD_PRELOAD is us. */
 static int
-launch_helper(const char *uri, unsigned timeout, int sock, int mem, char *err,
-    size_t errlen)
+launch_helper(struct launch *l, const char *uri, const char *home,
+    unsigned timeout, char *err, size_t errlen)
 {
-	char path[PATH_BYTES], seconds[16], home[PATH_BYTES], uri_copy[1024];
-	const char *h = getenv("HOME");
+	char path[PATH_BYTES], seconds[16], home_is[PATH_BYTES], uri_copy[1024];
 	char name[] = HELPER;
 	char *argv[] = {name, uri_copy, seconds, NULL};
-	char *envp[] = {h != NULL ? home : NULL, NULL};
-	struct launch l = {
-	    .path = path, .argv = argv, .envp = envp, .sock = sock, .mem = mem};
+	char *envp[] = {home[0] != '\0' ? home_is : NULL, NULL};
 	int error;
 
 	if (!USWAP_NBD || !find_helper(path)) {
@@ -231,8 +228,11 @@ launch_helper(const char *uri, unsigned timeout, int sock, int mem, char *err,
 	}
 	strf(uri_copy, sizeof(uri_copy), "%s", uri);
 	strf(seconds, sizeof(seconds), "%u", timeout);
-	strf(home, sizeof(home), "HOME=%s", h != NULL ? h : "");
-	error = launch(&l);
+	strf(home_is, sizeof(home_is), "HOME=%s", home);
+	l->path = path;
+	l->argv = argv;
+	l->envp = envp;
+	error = launch(l);
 	if (error != 0)
 		strf(err, errlen,
 		    "%s: cannot start %s: %s; is the program forbidden to run "
@@ -296,18 +296,49 @@ hear_hello(const char *uri, unsigned timeout, struct nbd_process *np, char *err,
 	if (m.kind == NBDW_HELLO) {
 		np->size = m.offset;
 		np->request_max = m.len;
+		np->multi = m.slot != 0;
 		return 0;
 	}
 	m.text[sizeof(m.text) - 1] = '\0';
 	return NBD_FAIL(m.error > 0 ? m.error : EIO, "%s: %s", uri, m.text);
 }
 
+/*
+ * A socket's abstract name, with a hash of the URI in it: the kernel takes it back
+ * however we end.
+ */
 int
-nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *np,
-    char *err, size_t errlen)
+nbd_lock(const char *uri, char *err, size_t errlen)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), error;
+
+	if (fd < 0)
+		return NBD_FAIL(errno, "%s: no socket: %s; raise ulimit -n",
+		    uri, strerrordesc_np(errno));
+	for (const char *p = uri; *p != '\0'; p++)
+		hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+	strf(sun.sun_path + 1, sizeof(sun.sun_path) - 1, "uswap-nbd-%016jx",
+	    (uintmax_t)hash);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0)
+		return fd;
+	error = errno == EADDRINUSE ? EBUSY : errno;
+	close(fd);
+	return NBD_FAIL(error,
+	    "%s: already in use on this machine; end its user or choose "
+	    "another export",
+	    uri);
+}
+
+int
+nbd_process_start(const char *uri, const char *home, unsigned timeout, int lock,
+    struct nbd_process *np, char *err, size_t errlen)
 {
 	int pair[2], mem_fd = -1, error = shared_memory(&np->mem, &mem_fd);
+	struct launch l = {.lock = lock};
 
+	np->lock = -1;
 	if (error != 0)
 		return NBD_FAIL(error,
 		    "%s: no shared memory of 4M: %s; raise ulimit -f, -n or -v",
@@ -320,13 +351,17 @@ nbd_process_start(const char *uri, unsigned timeout, struct nbd_process *np,
 		    uri, strerrordesc_np(error));
 	}
 	np->sock = pair[0];
-	error = launch_helper(uri, timeout, pair[1], mem_fd, err, errlen);
+	l.sock = pair[1];
+	l.mem = mem_fd;
+	error = launch_helper(&l, uri, home, timeout, err, errlen);
 	close(pair[1]);
 	close(mem_fd);
 	if (error == 0)
 		error = hear_hello(uri, timeout, np, err, errlen);
 	if (error != 0)
 		nbd_process_end(np);
+	else
+		np->lock = lock;
 	return error;
 }
 
@@ -340,5 +375,7 @@ nbd_process_end(struct nbd_process *np)
 	while (poll(&pfd, 1, END_MS) < 0 && errno == EINTR)
 		continue;
 	close(np->sock);
+	if (np->lock >= 0)
+		close(np->lock);
 	mem_unmap(np->mem, NBDW_MEM_BYTES);
 }

@@ -32,9 +32,14 @@
 /* The descriptors the process begins with. */
 #define NBDW_SOCK_FD 3
 #define NBDW_MEM_FD  4
+#define NBDW_LOCK_FD 5 /* held as long as it may write: see engine_nbd.h */
 
 enum nbdw_kind {
-	NBDW_HELLO, /* offset: bytes of the export; len: of a request, at most */
+	/*
+	 * offset: bytes of the export; len: of a request, at most; slot: 1 if the
+	 * server promises that all connections see the same (multi-conn)
+	 */
+	NBDW_HELLO,
 	NBDW_FAILED, /* error, and text: a sentence */
 	NBDW_READ, /* slot, offset, len: to the process */
 	NBDW_WRITE,

@@ -136,6 +136,7 @@ struct uswap {
 	struct mtx fork_lock; /* held from uswap_fork_begin to _end */
 	bool left; /* pager's lock: some page has left memory */
 	pid_t parent; /* the pager's this is a copy of; 0: none */
+	bool crypt; /* the clerk's: some space is encrypted, so a child's is */
 	struct kin kin;
 	_Atomic enum still
 	    still; /* the clerk's to change, with call_lock held */

@@ -61,7 +61,8 @@ let_through(struct uswap *u, bool yes)
 
 	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
 		swspace_info(&u->pager.space, i, &info);
-		blkdev_share_key(info.dev, yes);
+		blkdev_share(info.dev, yes);
+		u->crypt |= blkdev_encrypted(info.dev);
 	}
 	for (uint32_t i = 0; i < m->n && u->left; i++)
 		advise(m->e[i].start, m->e[i].end - m->e[i].start, advice);
@@ -343,22 +344,6 @@ fork_rebuild(struct uswap *u, char *err, size_t errlen)
 
 /* ---- the child: space of its own ----------------------------------------- */
 
-/* Whether anything is: then what is written here has to be, too. */
-static bool
-is_encrypted(struct uswap *u)
-{
-	struct swdev_info info;
-	bool yes = false;
-
-	mtx_lock(&u->pager.lock);
-	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
-		swspace_info(&u->pager.space, i, &info);
-		yes |= blkdev_encrypted(info.dev);
-	}
-	mtx_unlock(&u->pager.lock);
-	return yes;
-}
-
 /*
  * Before the first page leaves: an unnamed file where the parent's swap files are,
  * of the size that suits the budget before all forks, for so much there may be to
@@ -370,7 +355,7 @@ fork_own_space(struct uswap *u)
 	struct call c;
 
 	strf(c.text, sizeof(c.text), "tmp%s%s%s",
-	    is_encrypted(u) ? ",crypt" : "",
+	    u->crypt ? ",crypt" : "",
 	    u->swap_dir[0] != '\0' ? ",dir=" : "", u->swap_dir);
 	if (space_swapon(u, &c, u->first_ram_pages) != 0)
 		log_msg(LOG_ERROR,

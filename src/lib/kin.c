@@ -259,18 +259,20 @@ kin_forget(struct uswap *u)
 
 /* ---- before and after the fork ------------------------------------------- */
 
-/* A device that a child cannot read, with something to be read. */
+/* Why a child could not read what is on some device, and on which; NULL: it can. */
 static const char *
-unreadable(const struct swspace *s)
+unreadable(const struct swspace *s, const char **ret_name)
 {
 	struct swdev_info info;
+	const char *why = NULL;
 
-	for (unsigned i = 0; i < s->ndev; i++) {
+	for (unsigned i = 0; i < s->ndev && why == NULL; i++) {
 		swspace_info(s, i, &info);
-		if (blkdev_fd(info.dev) < 0 && info.used > 0)
-			return info.name;
+		if (info.used > 0)
+			why = blkdev_unshared(info.dev);
+		*ret_name = info.name;
 	}
-	return NULL;
+	return why;
 }
 
 /*
@@ -299,13 +301,13 @@ reap_for_room(struct uswap *u)
 int
 kin_check(struct uswap *u, char *err, size_t errlen)
 {
-	const char *device;
+	const char *why, *device;
 	char ram[16];
 	int error = 0;
 
 	reap_for_room(u);
 	mtx_lock(&u->pager.lock);
-	device = unreadable(&u->pager.space);
+	why = unreadable(&u->pager.space, &device);
 	if (!u->private_files) {
 		strf(
 		    err, errlen, "the pager has no file table of its own here");
@@ -314,9 +316,8 @@ kin_check(struct uswap *u, char *err, size_t errlen)
 		strf(err, errlen,
 		    "with inline delivery a child cannot have a pager");
 		error = -ENOTSUP;
-	} else if (device != NULL) {
-		strf(err, errlen,
-		    "pages are on %s, which a child could not read", device);
+	} else if (why != NULL) {
+		strf(err, errlen, "pages are on %s: %s", device, why);
 		error = -ENOTSUP;
 	} else if (share_of(u) == 0) {
 		strf(err, errlen,
@@ -429,7 +430,7 @@ kin_add(struct uswap *u)
 
 /* ---- descriptors --------------------------------------------------------- */
 
-/* Those of the devices that have one, in their order, and the will's. */
+/* Those of the devices, in their order, and the will's. */
 static unsigned
 descriptors(struct uswap *u, int *fd)
 {
@@ -438,8 +439,7 @@ descriptors(struct uswap *u, int *fd)
 
 	for (unsigned i = 0; i < u->pager.space.ndev; i++) {
 		swspace_info(&u->pager.space, i, &info);
-		if (blkdev_fd(info.dev) >= 0)
-			fd[n++] = blkdev_fd(info.dev);
+		fd[n++] = blkdev_fd(info.dev);
 	}
 	fd[n++] = u->kin.will;
 	return n;
@@ -516,20 +516,6 @@ kin_hand_over(struct uswap *u)
 
 /* ---- in the child -------------------------------------------------------- */
 
-/* A device of no use here is forgotten, not closed: what it has is the parent's. */
-static void
-forget_unreadable(struct swspace *s)
-{
-	struct swdev_info info;
-
-	for (unsigned i = s->ndev; i-- > 0;) {
-		swspace_info(s, i, &info);
-		if (blkdev_fd(info.dev) >= 0)
-			continue;
-		(void)swspace_off(s, swspace_find(s, info.name));
-	}
-}
-
 /*
  * The bookkeeping of blocks is a copy, too: holds are dropped in it, so that the
  * owners it counts are the pages of this process.
@@ -544,7 +530,6 @@ kin_forked(struct uswap *u)
 		swhold_drop(s, kin->kid[--kin->n].hold);
 	swhold_drop(s, kin->birth.kid.hold);
 	swspace_inherit(s);
-	forget_unreadable(s);
 	/* Their numbers are of another table, and the mapping is not here. */
 	kin_init(kin);
 	kin->will_ram = NULL;
@@ -608,12 +593,37 @@ kin_begin(struct uswap *u)
 	mtx_unlock(&u->pager.lock);
 }
 
+/*
+ * A device with nothing to be read is forgotten, not closed: what it has is the
+ * parent's.  From the last one on, so that the others keep their numbers.
+ */
+static int
+inherit(struct uswap *u, const int *fd, char *err, size_t errlen)
+{
+	struct swspace *s = &u->pager.space;
+	struct swdev_info info;
+	int error = 0;
+
+	for (unsigned i = s->ndev; error == 0 && i-- > 0;) {
+		swspace_info(s, i, &info);
+		if (info.used > 0) {
+			error = blkdev_inherit(info.dev, fd[i], err, errlen);
+			continue;
+		}
+		close(fd[i]);
+		blkdev_share(info.dev, false);
+		mtx_lock(&u->pager.lock);
+		(void)swspace_off(s, swspace_find(s, info.name));
+		mtx_unlock(&u->pager.lock);
+	}
+	return error;
+}
+
 int
 kin_fetch(struct uswap *u, char *err, size_t errlen)
 {
 	struct swspace *s = &u->pager.space;
 	int fd[FDS_MAX], error;
-	struct swdev_info info;
 	unsigned n = 0;
 
 	error = fetch(&u->kin.birth, fd, &n);
@@ -625,10 +635,6 @@ kin_fetch(struct uswap *u, char *err, size_t errlen)
 		    strerrordesc_np(-error), ctx_start_hint(error));
 		return error;
 	}
-	for (unsigned i = 0; i < s->ndev; i++) {
-		swspace_info(s, i, &info);
-		blkdev_set_fd(info.dev, fd[i]);
-	}
 	u->kin.parents_will = fd[s->ndev];
-	return 0;
+	return inherit(u, fd, err, errlen);
 }

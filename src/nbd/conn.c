@@ -296,7 +296,8 @@ nbd_open(struct nbd *nb, char *text, size_t len)
 		return error;
 	c->state = C_READY;
 	c->since = now_ns();
-	nb->nconns = nbd_can_multi_conn(c->h) == 1 ? CONNS_MAX : 1;
+	nb->multi = nbd_can_multi_conn(c->h) == 1;
+	nb->nconns = nb->multi ? CONNS_MAX : 1;
 	return 0;
 }
 

@@ -11,7 +11,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,29 +30,6 @@ tell(const struct nbdw *m, size_t len)
 {
 	while (send(NBDW_SOCK_FD, m, len, MSG_NOSIGNAL) < 0 && errno == EINTR)
 		continue;
-}
-
-/*
- * Two pagers on one export would overwrite each other's pages.  On one machine
- * a socket's abstract name stands for the URI: the kernel takes it back however
- * we end.  Returns its descriptor, or -1 when somebody has it.
- */
-static int
-lock_uri(const char *uri)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	for (; *uri != '\0'; uri++)
-		hash = (hash ^ (unsigned char)*uri) * UINT64_C(0x100000001b3);
-	snprintf(sun.sun_path + 1, sizeof(sun.sun_path) - 1,
-	    "uswap-nbd-%016llx", (unsigned long long)hash);
-	if (fd >= 0 && bind(fd, (struct sockaddr *)&sun, sizeof(sun)) != 0) {
-		close(fd);
-		return -1;
-	}
-	return fd;
 }
 
 static int
@@ -143,7 +119,7 @@ main(int argc, char **argv)
 	struct nbdw hello = {.kind = NBDW_HELLO};
 	char text[sizeof(hello.text)] = "";
 	sigset_t none;
-	int lock, error;
+	int error;
 
 	if (argc != 3 || fcntl(NBDW_MEM_FD, F_GETFD) < 0) {
 		fputs("uswap-nbd is started by uswap, for swap space on "
@@ -163,22 +139,18 @@ main(int argc, char **argv)
 	    NBDW_MEM_FD, 0);
 	if (nb.mem == MAP_FAILED)
 		return say_failed(ENOMEM, "no memory; raise ulimit -v");
-	lock = lock_uri(nb.uri);
-	if (lock < 0)
-		return say_failed(EBUSY,
-		    "already in use on this machine; end its user or choose "
-		    "another export");
 	error = nbd_open(&nb, text, sizeof(text));
 	if (error != 0) {
-		close(lock);
+		close(NBDW_LOCK_FD);
 		return say_failed(error, text);
 	}
 	hello.offset = nb.size;
 	hello.len = nb.max;
+	hello.slot = nb.multi;
 	tell(&hello, NBDW_SHORT);
 	serve(&nb);
 	conns_close(&nb);
 	/* Before the pager sees our end, and may open the export again. */
-	close(lock);
+	close(NBDW_LOCK_FD);
 	return 0;
 }

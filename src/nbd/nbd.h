@@ -58,6 +58,7 @@ struct nbd {
 	char *mem;
 	uint64_t size; /* of the export, when it was opened */
 	uint32_t max; /* bytes of a request, at most */
+	bool multi; /* all connections see the same */
 	unsigned nconns;
 	struct conn conn[CONNS_MAX];
 	struct piece piece[NBDW_SLOTS];

@@ -46,8 +46,8 @@ grep -q 'all right' "$dir/out" || fail 'not all right'
 [ "$(number pages_out)" -gt 10000 ] || fail 'little was paged out'
 [ "$(number pages_in)" -gt 10000 ] || fail 'little was paged in'
 
-# Beside a file, whose turn it is every other time; a child that has a pager
-# itself cannot have the export, and says nothing.
+# Beside a file, whose turn it is every other time; a program that the child
+# executes cannot have the export, and says nothing.
 cat >"$dir/child.py" <<'EOF'
 import hashlib, subprocess, sys
 block = bytearray(96 << 20)
@@ -78,6 +78,84 @@ print(len(block))
 EOF
 $run --swap "$spec" -- python3 "$dir/stranger.py" >"$dir/out" 2>"$dir/err" ||
     fail "stranger: $(cat "$dir/err")"
+stop
+
+# ---- children, each with a connection of its own ----
+
+# none_left WHAT: no process that speaks to the server.
+none_left() {
+	for _ in $(seq 50); do
+		pgrep -f "^uswap-nbd .*$dir" >"$dir/left" || return 0
+		sleep 0.1
+	done
+	fail "$1: processes are left: $(cat "$dir/left")"
+}
+
+serve memory 512M
+for options in ''; do
+	for how in fork nested kill daemon refused; do
+		timeout --foreground -k 5 120 "$USWAP" run $options --ram 48M \
+		    --stats "$dir/stats" --swap "$spec" -- "$bin/forks" 96 $how \
+		    >"$dir/out" 2>"$dir/err" ||
+		    fail "forks $how $options: $(cat "$dir/out" "$dir/err")"
+		[ "$(number pages_out)" -gt 1000 ] || fail "$how: little was paged out"
+		none_left "$how"
+	done
+done
+
+# The child reads what its parent has left there, which nobody else can have.
+cat >"$dir/heir.py" <<'EOF'
+import os, sys
+block = bytearray(96 << 20)
+for i in range(0, len(block), 4096):
+    block[i:i + 8] = i.to_bytes(8, "little")
+if os.fork() != 0:
+    os._exit(0)
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+for i in range(0, len(block), 4096):
+    assert block[i:i + 8] == i.to_bytes(8, "little"), i
+print("all right", flush=True)
+EOF
+mkfifo "$dir/go"
+$run --swap "$spec" -- python3 "$dir/heir.py" <"$dir/go" >"$dir/out" 2>"$dir/err" &
+program=$!
+exec 9>"$dir/go"
+wait $program || fail "heir: the parent ended with $?: $(cat "$dir/err")"
+for _ in $(seq 100); do
+	[ ! -s "$dir/out" ] || break
+	sleep 0.1
+done
+! "$USWAP" run --swap "$spec" true 2>"$dir/off" || fail 'heir: it was taken away'
+grep -q 'already in use' "$dir/off" || fail "heir: $(cat "$dir/off")"
+echo >&9
+exec 9>&-
+for _ in $(seq 200); do
+	! grep -q 'all right' "$dir/out" || break
+	sleep 0.1
+done
+grep -q 'all right' "$dir/out" || fail "heir: $(cat "$dir/out" "$dir/err")"
+none_left heir
+rm "$dir/go"
+stop
+
+# A server that has no more connections: the child ends at once, and says why.
+serve --filter=limit memory 512M limit=4
+! $run --swap "$spec" -- "$bin/forks" 96 fork >"$dir/out" 2>"$dir/err" ||
+    fail 'limit: the child had a connection'
+grep -q 'the child cannot have a pager' "$dir/err" || fail "limit: $(cat "$dir/err")"
+grep -q 'status is 0x7d00' "$dir/err" || fail "limit: $(cat "$dir/err")"
+none_left limit
+stop
+
+# One that promises nothing: a fork is refused as long as pages are there.
+serve --filter=multi-conn memory 512M multi-conn-mode=disable
+! $run --swap "$spec" -- "$bin/forks" 96 fork >"$dir/out" 2>"$dir/err" ||
+    fail 'a fork without multi-conn'
+[ "$(grep -c multi-conn "$dir/err")" -eq 1 ] || fail "multi-conn: $(cat "$dir/err")"
+none_left multi-conn
+$run --swap "$spec" -- "$bin/forks" 1 fork >"$dir/out" 2>"$dir/err" ||
+    fail "nothing there, and no fork: $(cat "$dir/err")"
 stop
 
 # ---- what is refused, in one line ----
