@@ -163,7 +163,7 @@ USWAP_API const char *uswap_error(void);
  *    they are made again.
  *
  * It takes Linux 6.9 (ENOSYS), and at most 8 such contexts are in a process
- * (EAGAIN).  uswap_fork_begin refuses (ENOTSUP).
+ * (EAGAIN).
  */
 
 struct sigaction;
@@ -652,16 +652,21 @@ USWAP_API void uswap_control_end(uswap_t *u);
  *
  * uswap_fork_begin(u): the pager stands still from here on: faults of other threads,
  * and calls, wait.  Between this and uswap_fork_end the calling thread makes no call,
- * and does nothing that waits for another thread; its signals are blocked.
+ * and does nothing that waits for another thread; its signals are blocked, but SIGBUS
+ * with inline delivery.
  * Errors, and nothing has changed: ENOMEM the budget is too small to be divided;
- * ENOTSUP pages are on a network block device, which a child could not read;
- * EAGAIN there are too many children; EMFILE, ENFILE no descriptor.
+ * ENOTSUP pages are on a network block device that is away, or whose server does not
+ * promise that several connections see the same (multi-conn): the child has one of
+ * its own; EAGAIN there are too many children; EMFILE, ENFILE no descriptor.
  *
  * uswap_fork_end(u, in_child): in the parent it returns when the child has what it
- * needs, or does not live; always 0.  In the child it may fail: no thread, or
- * userfaultfd is not permitted any more.  Then its managed memory is unmapped, as it
- * would hold wrong bytes, the context is dead (calls return -ESRCH), and it is best
- * to end.
+ * needs, or does not live; always 0.  In the child it may fail: no thread, no
+ * connection, or userfaultfd is not permitted any more.  Then its managed memory is
+ * unmapped, as it would hold wrong bytes, the context is dead (calls return -ESRCH),
+ * and it is best to end.
+ *
+ * Of several contexts a child can have one: of the others it has no managed memory, as
+ * if it was made without all this.
  *
  * uswap_fork_check(u): whether uswap_fork_begin would fail, and why.
  *

@@ -50,7 +50,7 @@ read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
 	struct pager *pg = h->pg;
 	pindex_t end = mapped_end(pg, o, from - 1), i = from, stop;
 
-	if (o->careful > 0 || pg->still)
+	if (o->careful > 0)
 		return;
 	window = US_MIN(window, pg->read_window);
 	stop = (pindex_t)US_MIN((uint64_t)from + LEAD * window, end);
@@ -67,7 +67,7 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 	uintptr_t va = object_va(o, last);
 	const struct map_entry *e = map_lookup(&pg->map, va);
 
-	if (e == NULL || o->careful > 0 || pg->still)
+	if (e == NULL || o->careful > 0)
 		return;
 	leaps = US_MIN(leaps, US_MIN(pg->read_window, LEAPS_MAX));
 	while (leaps-- > 0) {
@@ -99,6 +99,8 @@ go_ahead(struct handler *h, struct object *o, pindex_t i, int32_t stride,
 	    .window = window,
 	    .stride = stride};
 
+	if (h->pg->still) /* nothing may be in flight */
+		return;
 	if (h->helper != NULL)
 		(void)handler_note(h->helper, note);
 	else if (stride != 0)

@@ -163,13 +163,23 @@ handler_step(struct handler *h)
 
 /* ---- while the program forks --------------------------------------------- */
 
-void
-handler_drain(struct handler *h)
+static void
+drain(struct handler *h)
 {
 	while (blkq_inflight(h->q) > 0) {
 		blkq_wait(h->q, -1);
 		reap(h);
 	}
+}
+
+/* Whoever left a note faults again when it may. */
+void
+handler_stop(struct handler *h)
+{
+	drain(h);
+	mtx_lock(&h->pg->lock);
+	h->notes = 0;
+	mtx_unlock(&h->pg->lock);
 }
 
 /*
@@ -185,10 +195,30 @@ answer_alone(struct handler *h, const struct pmap_fault *f)
 	pg->ctr.faults++;
 	(void)fault_resolve(h, f);
 	mtx_unlock(&pg->lock);
-	handler_drain(h);
+	drain(h);
 	pmap_set_quiet(pg->pmap, false);
 	(void)pmap_wake(pg->pmap, f->va, 1);
 	pmap_set_quiet(pg->pmap, true);
+}
+
+/*
+ * The notes of a thread that answers its own faults; only the forking one leaves any.
+ * They are there until all is done, for it waits for their end.
+ */
+static void
+answer_notes(struct handler *h)
+{
+	uint32_t n = atomic_load(&h->notes);
+
+	if (n == 0)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		if (h->note[i].window == 0)
+			answer_alone(h, &h->note[i].fault);
+	mtx_lock(&h->pg->lock);
+	h->notes = 0;
+	pager_wake(h->pg);
+	mtx_unlock(&h->pg->lock);
 }
 
 void
@@ -197,6 +227,7 @@ handler_step_for(struct handler *h, pid_t tid)
 	struct pmap_fault f[PMAP_FAULTS_MAX];
 	uint32_t n;
 
+	answer_notes(h);
 	while ((n = pmap_next_faults(h->pg->pmap, f, PMAP_FAULTS_MAX)) > 0)
 		for (uint32_t i = 0; i < n; i++)
 			if (f[i].tid == tid)

@@ -58,12 +58,16 @@ bool handler_note(struct handler *, struct note);
 
 /* ---- while the program forks; the pager is still (pager_still) ----------- */
 
-/* Waits until nothing is in flight; answers nothing new.  Lock not held. */
-void handler_drain(struct handler *);
+/*
+ * Waits until nothing is in flight; answers nothing new, and drops what was noted.
+ * Lock not held.
+ */
+void handler_stop(struct handler *);
 /*
  * Answers the faults of one thread, wholly before it goes on, for which the pmap
  * must be quiet; those of others are passed over: they wait until they are woken.
- * Nothing is in flight before and after.  Lock not held.
+ * Notes are its, as nobody else may leave any.  Nothing is in flight before and
+ * after.  Lock not held.
  */
 void handler_step_for(struct handler *, pid_t tid);
 /* In the forked child: gives the memory back. */

@@ -94,6 +94,8 @@ inline_fault(struct inline_pool *in, const struct pmap_fault *f)
 		wait_for_memory(pg);
 	else if (answer == LEFT)
 		pager_doze(pg, DOZE);
+	while (pg->still && h->helper->notes > 0)
+		pager_doze(pg, DOZE);
 	mtx_unlock(&pg->lock);
 	return answer;
 }

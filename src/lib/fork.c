@@ -14,7 +14,8 @@
  *								makes the threads
  *
  * The mailbox stays with the forking thread from begin to end, so that no call is
- * executed meanwhile, and all its signals stay blocked.
+ * executed meanwhile, and all its signals stay blocked, but SIGBUS if that is how it
+ * faults.
  *
  * What is swapped out has no page in the child either, and no userfaultfd sees to it
  * before the child's clerk does.  Until then, in the time of a few instructions of
@@ -36,6 +37,7 @@
 #include "daemon/policy.h"
 #include "lib/ctl.h"
 #include "lib/ctx.h"
+#include "lib/sigbus.h"
 
 /* Pages looked at together. */
 #define LOOK_MAX 1024
@@ -139,6 +141,8 @@ uswap_fork_begin(uswap_t *u)
 	if (atomic_load(&u->dead))
 		return 0;
 	sigfillset(&all);
+	if (ctx_inline(u)) /* this thread may still fault */
+		sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	mtx_lock(&u->fork_lock);
 	mailbox_take(u);
@@ -196,6 +200,8 @@ begin_child(struct uswap *u)
 	int error;
 
 	forget_threads(u);
+	if (ctx_inline(u))
+		sigbus_forked(u);
 	kin_forked(u);
 	policy_divide((uint32_t)u->ram_pages, &p);
 	error = pager_forked(&u->pager, &p);
@@ -203,6 +209,11 @@ begin_child(struct uswap *u)
 		strf(err, sizeof(err), "no memory for the child's buffers");
 	else
 		error = ctx_start(u, err, sizeof(err));
+	if (error == 0 && ctx_inline(u)) {
+		error = sigbus_begin_again(u, err, sizeof(err));
+		if (error != 0) /* its threads find nothing to do */
+			ctl_stop(u);
+	}
 	if (error == 0)
 		return 0;
 	unmap_all(u);
@@ -354,8 +365,7 @@ fork_own_space(struct uswap *u)
 {
 	struct call c;
 
-	strf(c.text, sizeof(c.text), "tmp%s%s%s",
-	    u->crypt ? ",crypt" : "",
+	strf(c.text, sizeof(c.text), "tmp%s%s%s", u->crypt ? ",crypt" : "",
 	    u->swap_dir[0] != '\0' ? ",dir=" : "", u->swap_dir);
 	if (space_swapon(u, &c, u->first_ram_pages) != 0)
 		log_msg(LOG_ERROR,

@@ -312,10 +312,6 @@ kin_check(struct uswap *u, char *err, size_t errlen)
 		strf(
 		    err, errlen, "the pager has no file table of its own here");
 		error = -ENOTSUP;
-	} else if (ctx_inline(u)) {
-		strf(err, errlen,
-		    "with inline delivery a child cannot have a pager");
-		error = -ENOTSUP;
 	} else if (why != NULL) {
 		strf(err, errlen, "pages are on %s: %s", device, why);
 		error = -ENOTSUP;

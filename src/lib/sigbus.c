@@ -15,12 +15,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "base/herefd.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "lib/sigbus.h"
 
 /* Contexts with inline delivery at once. */
@@ -28,12 +31,23 @@
 
 /*
  * A signal comes without a context, so they are listed.  Who looks at one is
- * counted, and whoever takes it off the list waits for zero.
+ * counted, and whoever takes it off the list, or has it stand still, waits for
+ * zero.
  */
 static struct listed {
 	struct uswap *_Atomic u;
 	_Atomic unsigned users;
+	_Atomic pid_t only; /* while it forks: the thread that may; 0: all */
 } listed[CONTEXTS_MAX];
+
+/*
+ * Wiped by a fork: locks of contexts may have been held by threads that are not in
+ * the child, so nobody is asked there until sigbus_forked.
+ */
+static _Atomic bool *ours;
+
+/* How long a thread waits before it looks again whether a fork is over. */
+#define PAUSE_NS 500000
 
 /* The program's action, under a lock that is held for a few loads and stores. */
 static _Atomic bool action_lock;
@@ -175,6 +189,48 @@ wait_for(struct uswap *u, const struct pmap_fault *f)
 	return LEFT;
 }
 
+static void
+pause_for(long ns)
+{
+	const struct timespec t = {.tv_nsec = ns};
+
+	(void)nanosleep(&t, NULL);
+}
+
+/* Whether this thread must keep away, for the program forks. */
+static bool
+stands_still(struct listed *l)
+{
+	pid_t only = atomic_load(&l->only);
+
+	return only != 0 && only != (pid_t)syscall(SYS_gettid);
+}
+
+/*
+ * Counted before it looks, so that whoever made it stand still, and saw zero, knows
+ * that all who come see that.
+ */
+static enum answer
+ask_one(struct listed *l,
+    enum answer (*ask)(struct uswap *, const struct pmap_fault *),
+    const struct pmap_fault *f)
+{
+	enum answer said = STRAY;
+	struct uswap *u;
+	bool still;
+
+	atomic_fetch_add(&l->users, 1);
+	u = atomic_load(&l->u);
+	still = u != NULL && stands_still(l);
+	if (u != NULL && !still && !atomic_load(&u->dead))
+		said = ask(u, f);
+	atomic_fetch_sub(&l->users, 1);
+	if (!still)
+		return said;
+	pause_for(PAUSE_NS);
+	return LEFT;
+}
+
 /* What the first one says that knows of the page. */
 static enum answer
 ask_each(enum answer (*ask)(struct uswap *, const struct pmap_fault *),
@@ -182,18 +238,12 @@ ask_each(enum answer (*ask)(struct uswap *, const struct pmap_fault *),
 {
 	enum answer said = STRAY;
 
-	for (unsigned i = 0; i < CONTEXTS_MAX && said == STRAY; i++) {
-		struct listed *l = &listed[i];
-		struct uswap *u;
-
-		if (atomic_load_explicit(&l->u, memory_order_relaxed) == NULL)
-			continue;
-		atomic_fetch_add(&l->users, 1);
-		u = atomic_load(&l->u);
-		if (u != NULL && !atomic_load(&u->dead))
-			said = ask(u, f);
-		atomic_fetch_sub(&l->users, 1);
-	}
+	if (!atomic_load_explicit(ours, memory_order_relaxed))
+		return STRAY;
+	for (unsigned i = 0; i < CONTEXTS_MAX && said == STRAY; i++)
+		if (atomic_load_explicit(&listed[i].u, memory_order_relaxed) !=
+		    NULL)
+			said = ask_one(&listed[i], ask, f);
 	return said;
 }
 
@@ -243,6 +293,16 @@ on_sigbus(int sig, siginfo_t *info, void *context)
 		pass_on(sig, info, context);
 }
 
+static struct listed *
+find(const struct uswap *u)
+{
+	unsigned i = 0;
+
+	while (atomic_load(&listed[i].u) != u)
+		i++;
+	return &listed[i];
+}
+
 void
 sigbus_touch(struct uswap *u, uintptr_t va, bool write)
 {
@@ -253,7 +313,7 @@ sigbus_touch(struct uswap *u, uintptr_t va, bool write)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &mask);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	(void)inline_fault(&u->inline_pool, &f);
+	(void)ask_one(find(u), answer, &f);
 	pthread_setcancelstate(cancel, NULL);
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
@@ -292,19 +352,37 @@ uninstall(void)
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool
+make_ours(void)
+{
+	if (ours != NULL)
+		return true;
+	ours = mem_map(PAGE_SIZE);
+	if (ours == NULL)
+		return false;
+	(void)syscall(SYS_madvise, ours, PAGE_SIZE, MADV_WIPEONFORK);
+	return true;
+}
+
+static int
 enlist(struct uswap *u)
 {
 	unsigned i = 0;
+	int error = 0;
 
 	pthread_mutex_lock(&list_lock);
 	while (i < CONTEXTS_MAX && atomic_load(&listed[i].u) != NULL)
 		i++;
-	if (i < CONTEXTS_MAX) {
+	if (i == CONTEXTS_MAX)
+		error = -EAGAIN;
+	else if (!make_ours())
+		error = -ENOMEM;
+	if (error == 0) {
+		atomic_store(ours, true);
 		atomic_store(&listed[i].u, u);
 		install();
 	}
 	pthread_mutex_unlock(&list_lock);
-	return i < CONTEXTS_MAX;
+	return error;
 }
 
 static void
@@ -339,12 +417,12 @@ sigbus_begin(struct uswap *u, char *err, size_t errlen)
 		return error;
 	}
 	error = inline_init(&u->inline_pool, &u->pager, here, &u->handler[0]);
-	if (error == 0 && !enlist(u)) {
+	if (error == 0) {
+		error = enlist(u);
+		if (error == 0)
+			return 0;
 		inline_destroy(&u->inline_pool);
-		error = -EAGAIN;
 	}
-	if (error == 0)
-		return 0;
 	strf(err, errlen, "%s",
 	    error == -EAGAIN
 		? "too many pagers with inline delivery in one process"
@@ -359,4 +437,63 @@ sigbus_end(struct uswap *u)
 	delist(u);
 	inline_destroy(&u->inline_pool);
 	pmap_close_here(u->pmap);
+}
+
+/* ---- while the program forks --------------------------------------------- */
+
+/*
+ * Who waits for memory, or for somebody else's page, is sent back to its access: what
+ * it waits for may not come before the fork is over.
+ */
+void
+sigbus_still(struct uswap *u, pid_t tid)
+{
+	struct listed *l = find(u);
+
+	atomic_store(&l->only, tid);
+	while (atomic_load(&l->users) > 0) {
+		mtx_lock(&u->pager.lock);
+		pager_wake(&u->pager);
+		mtx_unlock(&u->pager.lock);
+		pause_for(PAUSE_NS / 10);
+	}
+}
+
+void
+sigbus_go_on(struct uswap *u)
+{
+	atomic_store(&find(u)->only, 0);
+}
+
+/*
+ * Other threads may have held what is here, and are not in the child, like all other
+ * contexts.  The duplicate of the userfaultfd is the parent's: by it the child would
+ * change its parent's memory.
+ */
+void
+sigbus_forked(struct uswap *u)
+{
+	atomic_store(&action_lock, false);
+	list_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	for (unsigned i = 0; i < CONTEXTS_MAX; i++) {
+		atomic_store(&listed[i].users, 0);
+		atomic_store(&listed[i].only, 0);
+		if (atomic_load(&listed[i].u) != u)
+			atomic_store(&listed[i].u, NULL);
+	}
+	pmap_close_here(u->pmap);
+	atomic_store(ours, true);
+}
+
+int
+sigbus_begin_again(struct uswap *u, char *err, size_t errlen)
+{
+	struct pmap *here;
+	int error = pmap_here(u->pmap, &here);
+
+	if (error != 0)
+		strf(err, errlen,
+		    "faults cannot be answered inline: %s; raise ulimit -n",
+		    strerrordesc_np(-error));
+	return error;
 }

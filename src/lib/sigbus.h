@@ -15,6 +15,20 @@
 int sigbus_begin(struct uswap *, char *err, size_t errlen);
 void sigbus_end(struct uswap *);
 
+/*
+ * While the program forks.  On the clerk: when this returns no other thread than tid
+ * answers a fault of the context's, nor will before sigbus_go_on; the pager grants
+ * all memory (pager_still).
+ */
+void sigbus_still(struct uswap *, pid_t tid);
+void sigbus_go_on(struct uswap *);
+/*
+ * In the child, its only thread: before its pager begins, and when it has.  0, or
+ * -errno with a sentence.
+ */
+void sigbus_forked(struct uswap *);
+int sigbus_begin_again(struct uswap *, char *err, size_t errlen);
+
 /* Answers a fault at va that did not happen, as if it had. */
 void sigbus_touch(struct uswap *, uintptr_t va, bool write);
 

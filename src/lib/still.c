@@ -12,8 +12,13 @@
  *
  * Other threads' faults are taken and dropped.  They are woken at the end, and
  * fault again.
+ *
+ * With inline delivery the program's threads are kept away from the pager, but for
+ * the forking one, which answers its faults itself; the one handler helps it, and
+ * what it could not do alone is complete before it goes on, too (inline.c).
  */
 #include "lib/ctx.h"
+#include "lib/sigbus.h"
 
 /* ---- the threads --------------------------------------------------------- */
 
@@ -41,7 +46,7 @@ still_park(struct uswap *u, enum still stage)
 void
 still_handler(struct uswap *u, struct handler *h, unsigned index)
 {
-	handler_drain(h);
+	handler_stop(h);
 	if (index > 0) {
 		still_park(u, STILL_ALL);
 		return;
@@ -89,6 +94,8 @@ still_begin(struct uswap *u, pid_t tid)
 	mtx_lock(&pg->lock);
 	pager_still(pg, true);
 	mtx_unlock(&pg->lock);
+	if (ctx_inline(u))
+		sigbus_still(u, tid);
 	stop_at(u, STILL_ALL);
 	mtx_lock(&pg->lock);
 	pager_tidy(pg);
@@ -120,6 +127,8 @@ still_faults_go_on(struct uswap *u)
 	pmap_set_quiet(u->pmap, false);
 	mtx_lock(&pg->lock);
 	pager_still(pg, false);
+	if (ctx_inline(u))
+		sigbus_go_on(u);
 	for (uint32_t i = 0; i < pg->map.n; i++)
 		(void)pmap_wake(u->pmap, pg->map.e[i].start,
 		    (uint32_t)atop(pg->map.e[i].end - pg->map.e[i].start));

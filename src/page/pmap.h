@@ -93,7 +93,7 @@ int pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 /*
  * In a forked child, whose copy of the pmap is its parent's: opens descriptors of
  * its own, and manages the frames, which hold what they held there.  What the
- * program has is to be managed anew.
+ * program has is to be managed anew.  What pmap_here gave was closed before.
  */
 int pmap_reopen_uffd(struct pmap *, char *err, size_t errlen);
 /* Whether that would work here, opening nothing that stays open. */

@@ -429,28 +429,31 @@ int
 pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
 {
 	struct uffdpmap *u = uffdpmap(pm);
-	bool vector = u->pidfd >= 0;
+	bool by_number = u->pidfd >= 0, inline_ = u->here != NULL;
 	uint64_t features;
 	int error;
 
 	u->pid = getpid();
-	u->mem_fd = u->poison_fd = u->pidfd = -1;
+	u->mem_fd = u->poison_fd = -1;
 	u->pm.quiet = false;
-	KASSERT(u->here == NULL, "a child with inline delivery");
-	error = uffd_open(false, &features, err, errlen);
+	error = uffd_open(inline_, &features, err, errlen);
 	herefd_init(&u->fd, error);
-	u->pm.fd = error;
 	if (error < 0)
 		return error;
+	u->pm.fd = inline_ ? -1 : u->fd.fd;
 	error = open_others(u);
 	if (error == 0)
 		error =
 		    uffd_manage(pm, (uintptr_t)u->pm.frames, u->pm.n_frames);
 	if (error != 0)
 		return no_memory(u, error, err, errlen);
-	if (vector)
+	if (by_number)
 		u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
-	pm->seals = u->pagemap_fd >= 0;
+	pm->seals = !inline_ && u->pagemap_fd >= 0;
+	if (inline_) {
+		*u->here = *u;
+		u->here->here = u->here;
+	}
 	return 0;
 }
 

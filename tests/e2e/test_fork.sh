@@ -10,6 +10,14 @@ for how in fork nested kill exec daemon refused raw spawn system; do
 done
 swapped 48 "$bin/forks" 32 threads
 
+# The same where the program's threads answer their own faults.
+run_options=--inline
+for how in fork nested kill exec daemon refused raw; do
+	swapped 48 "$bin/forks" 96 $how
+done
+swapped 48 "$bin/forks" 32 threads
+run_options=
+
 # Nothing paged out, and no pager so far.
 run() {
 	timeout -k 5 60 "$USWAP" run --ram 256M -- "$@" || fail "exit code $? of: $*"

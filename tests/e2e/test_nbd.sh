@@ -92,7 +92,7 @@ none_left() {
 }
 
 serve memory 512M
-for options in ''; do
+for options in '' --inline; do
 	for how in fork nested kill daemon refused; do
 		timeout --foreground -k 5 120 "$USWAP" run $options --ram 48M \
 		    --stats "$dir/stats" --swap "$spec" -- "$bin/forks" 96 $how \

@@ -4,6 +4,8 @@
  * block is freed when both have done with it, whoever ends first, and how.
  */
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +13,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -335,6 +338,54 @@ test_swapoff(void **state)
 	(void)unlink(path("swap2"));
 }
 
+/*
+ * Reserved blocks are the page's own but while a child may read them; and the child
+ * writes elsewhere.
+ */
+static void
+test_reserved(void **state)
+{
+	const uint32_t n = 1000, written = 500; /* of 1022 blocks */
+	struct gate g;
+	pid_t pid;
+	char *p;
+
+	(void)state;
+	opens("swap,size=4M");
+	p = region(n, 0);
+	works(uswap_reserve(u, p, n * PAGE));
+	write_pages(p, 0, written, 1);
+	page_out(p, 0, written);
+	gate_init(&g);
+	pid = child();
+	if (pid == 0) {
+		if (!all_there(p, 0, written, 1))
+			_exit(1);
+		for (uint32_t i = written; i < n; i++)
+			if (p[i * PAGE] != 0)
+				_exit(2);
+		write_pages(p, 0, n, 2);
+		if (!goes_out(p, n) || !all_there(p, 0, n, 2))
+			_exit(3);
+		gate_wait(&g);
+		_exit(!all_there(p, 0, n, 2));
+	}
+	write_pages(p, 0, n, 3);
+	fails(uswap_pageout(u, p, n * PAGE), ENOSPC, "");
+	check_pages(p, 0, n, 3);
+	gate_open(&g);
+	ends_well(pid);
+	no_children();
+	for (uint32_t version = 4; version < 7; version++) {
+		write_pages(p, 0, n, version);
+		page_out(p, 0, n);
+		check_pages(p, 0, n, version);
+	}
+	assert_int_equal(stats().swap_used, n * PAGE);
+	unmap(p, n);
+	closes();
+}
+
 /* A program that the child executes has nothing of it. */
 static void
 test_exec(void **state)
@@ -655,6 +706,75 @@ test_no_pager(void **state)
 	closes();
 }
 
+/* From now on this system call fails, in all threads there will be. */
+static void
+forbid(int number)
+{
+	struct sock_filter f[] = {
+	    BPF_STMT(
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {sizeof(f) / sizeof(f[0]), f};
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) != 0)
+		_exit(97);
+}
+
+/*
+ * Each call that the child's start makes fails in turn: either it does without, and
+ * sees the right bytes, or it is told, and sees none.
+ */
+static void
+test_forbidden(void **state)
+{
+	static const int calls[] = {SYS_userfaultfd, SYS_io_uring_setup,
+	    SYS_socket, SYS_connect, SYS_recvmsg, SYS_unshare, SYS_clone3,
+	    SYS_pidfd_open, SYS_pidfd_getfd, SYS_openat, SYS_memfd_create,
+	    SYS_process_vm_readv, SYS_kcmp};
+	unsigned refused = 0;
+	char *p, c;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(100, 1);
+	page_out(p, 0, 50);
+	check_pages(p, 0, 10, 1); /* duplicates are there to be inherited */
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		pid_t pid;
+		int status;
+
+		works(uswap_fork_begin(u));
+		pid = fork();
+		if (pid == 0) {
+			forbid(calls[i]);
+			if (uswap_fork_end(u, 1) == 0)
+				_exit(!all_there(p, 0, 100, 1));
+			if (uswap_error()[0] == '\0')
+				_exit(1);
+			for (uint32_t k = 0; k < 100; k++)
+				if (touch(p + k * PAGE, false, &c) != SIGSEGV)
+					_exit(2);
+			_exit(all_dead(p) ? 50 : 3);
+		}
+		assert_int_equal(uswap_fork_end(u, 0), 0);
+		status = child_result(pid);
+		refused += status == 50 << 8;
+		if (status != 0 && status != 50 << 8)
+			fail_msg(
+			    "without call %d: status %#x", calls[i], status);
+		check_pages(p, 0, 100, 1);
+		no_children();
+	}
+	print_message("%u of them are needed\n", refused);
+	assert_true(refused >= 3);
+	unmap(p, 100);
+	closes();
+}
+
 /* No file for what the child pages out: it stays in memory, and all is right. */
 static void
 test_no_space(void **state)
@@ -798,6 +918,8 @@ test_many(void **state)
 		_exit(0);
 	ends_well(first);
 	no_children();
+	/* With inline delivery a duplicate of the swap file is fetched for this. */
+	check_pages(p, 0, 1, 1);
 	assert_true(count_things(&threads[0], &descriptors[0]));
 	for (unsigned i = 0; i < rounds; i++) {
 		pid_t pid = child();
@@ -819,6 +941,63 @@ test_many(void **state)
 	}
 	check_pages(p, 0, n, 1);
 	unmap(p, n);
+	closes();
+}
+
+/*
+ * Children that are made while a second context is busy have nothing of that one,
+ * and wait for nothing that its threads held.
+ */
+static void
+test_other_context(void **state)
+{
+	const uint32_t each = 2 * BUDGET;
+	struct uswap_options opt = USWAP_OPTIONS_INIT;
+	static struct writer w[WRITERS];
+	struct rng r = {test_seed()};
+	uswap_t *other;
+	char *p;
+
+	(void)state;
+	opt.ram = RAM;
+	opt.flags = api_flags;
+	works(uswap_open(&opt, &other));
+	works(uswap_swapon(other, path("other,size=128M")));
+	opens("swap,size=16M");
+	p = region(100, 1);
+	page_out(p, 0, 50);
+	atomic_store(&writers_stop, false);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		void *q;
+
+		works(uswap_map(other, each * PAGE, &q));
+		w[i] = (struct writer){.p = q,
+		    .n = each,
+		    .seed = rng_next(&r),
+		    .version = calloc(each, sizeof(uint32_t))};
+		write_pages(q, 0, each, 0);
+		assert_int_equal(
+		    pthread_create(&w[i].thread, NULL, writer_main, &w[i]), 0);
+	}
+	for (unsigned i = 0; i < 20; i++) {
+		pid_t pid = child();
+		char c;
+
+		if (pid == 0)
+			_exit(!all_there(p, 0, 100, 1) ||
+			      touch(w[0].p, true, &c) != SIGSEGV);
+		ends_well(pid);
+	}
+	atomic_store(&writers_stop, true);
+	for (unsigned i = 0; i < WRITERS; i++) {
+		pthread_join(w[i].thread, NULL);
+		assert_int_equal(w[i].wrong, 0);
+		free(w[i].version);
+		works(uswap_unmap(other, w[i].p, each * PAGE));
+	}
+	works(uswap_close(other));
+	(void)unlink(path("other"));
+	unmap(p, 100);
 	closes();
 }
 
@@ -851,38 +1030,27 @@ test_stillborn(void **state)
 	closes();
 }
 
-/* A child would need what its parent's threads have done for themselves. */
-static void
-test_inline(void **state)
-{
-	(void)state;
-	opens("swap,size=16M");
-	fails(uswap_fork_check(u), ENOTSUP, "inline");
-	fails(uswap_fork_begin(u), ENOTSUP, "inline");
-	closes();
-}
-
 int
 main(void)
 {
-	const struct CMUnitTest inlined[] = {
-	    cmocka_unit_test(test_inline),
-	};
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_before),
 	    cmocka_unit_test(test_whole),
 	    cmocka_unit_test(test_encrypted),
 	    cmocka_unit_test(test_blocks),
 	    cmocka_unit_test(test_swapoff),
+	    cmocka_unit_test(test_reserved),
 	    cmocka_unit_test(test_exec),
 	    cmocka_unit_test(test_budget),
 	    cmocka_unit_test(test_grandchild),
 	    cmocka_unit_test(test_heir),
 	    cmocka_unit_test(test_bare),
 	    cmocka_unit_test(test_no_pager),
+	    cmocka_unit_test(test_forbidden),
 	    cmocka_unit_test(test_no_space),
 	    cmocka_unit_test(test_no_descriptor),
 	    cmocka_unit_test(test_many),
+	    cmocka_unit_test(test_other_context),
 	};
 	const struct CMUnitTest alone[] = {
 	    cmocka_unit_test(test_stillborn),
@@ -890,9 +1058,8 @@ main(void)
 	int failed;
 
 	api_begin();
-	failed = api_run_in(alone, 0, API_THREADS) +
-		 api_run_in(inlined, API_THREADS, API_WAYS);
+	failed = api_run(alone);
 	if (!THREAD_SANITIZED)
-		failed += api_run_in(tests, 0, API_THREADS);
+		failed += api_run(tests);
 	return api_end(failed);
 }
