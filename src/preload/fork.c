@@ -14,10 +14,13 @@
  * what the C library takes after it and such a thread may hold: the list of open
  * streams.  In the child the C library resets the locks of the streams, which are
  * memory of the program's, before any handler runs: they are touched here, so that
- * they are there.
+ * they are there.  So is what the start of a thread looks at, as the child's pager
+ * has to make its first one before it can answer a fault: the tables of the locale,
+ * which setlocale(3) has on the heap.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <locale.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -44,6 +47,13 @@ touch_streams(void)
 			(void)*(volatile char *)f->_lock;
 }
 
+/* As every new thread does: it begins with the locale of the process. */
+static void
+touch_locale(void)
+{
+	(void)uselocale(uselocale(LC_GLOBAL_LOCALE));
+}
+
 static void
 prepare(void)
 {
@@ -60,6 +70,8 @@ prepare(void)
 	refused = uswap_fork_begin(preload.u);
 	if (listed && refused == 0)
 		touch_streams();
+	if (refused == 0)
+		touch_locale();
 }
 
 static void

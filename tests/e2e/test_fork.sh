@@ -45,6 +45,17 @@ with multiprocessing.get_context("fork").Pool(3) as pool:
 assert got == [part(k) for k in range(4)]
 assert right()'
 
+# A locale whose tables are on the heap, where they have been paged out.
+LC_ALL=C.UTF-8 swapped 32 "$python" -c '
+import os
+a = bytearray(96 << 20)
+for i in range(0, len(a), 4096): a[i] = 1
+for i in range(3):
+    pid = os.fork()
+    if pid == 0:
+        os._exit(not all(a[i] == 1 for i in range(0, len(a), 4096)))
+    assert os.waitpid(pid, 0)[1] == 0'
+
 # Many, one after the other, killed and otherwise, while threads change memory: no
 # thread, no descriptor, no block, no file more than before.
 mkfifo "$dir/in" "$dir/out"
