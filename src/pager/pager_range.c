@@ -190,7 +190,7 @@ reserve_part(struct pager *pg, struct object *o, pindex_t first, pindex_t end,
 			n = (uint32_t)US_MIN(*lack, CLUSTER_MAX);
 			n = US_MIN(n, end - i);
 			used = 0;
-			blk = swspace_alloc(&pg->space, &n, 1);
+			blk = swspace_alloc_seen(&pg->space, &n, 1);
 			KASSERT(swblk_valid(blk), "blocks were counted");
 		}
 		assign(pg, o, i, swblk_add(blk, used++));
@@ -210,6 +210,7 @@ pager_reserve(struct pager *pg, uintptr_t start, uintptr_t end)
 	uintptr_t va;
 
 	mtx_assert(&pg->lock);
+	swspace_look(&pg->space);
 	for (va = start; va < end; va = e->end) {
 		e = map_lookup(&pg->map, va);
 		if (e == NULL)

@@ -332,8 +332,8 @@ group_alloc(
 }
 
 /* Devices go and come back without the lock; here it becomes known. */
-static void
-look_who_is_away(struct swspace *s)
+void
+swspace_look(struct swspace *s)
 {
 	for (unsigned i = 0; i < s->ndev; i++) {
 		struct swdev *d = s->dev[i];
@@ -349,13 +349,12 @@ look_who_is_away(struct swspace *s)
  * than a long one on a slow device.  Who disagrees asks for a larger min.
  */
 swblk_t
-swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
+swspace_alloc_seen(struct swspace *s, uint32_t *n, uint32_t min)
 {
 	unsigned lo, hi;
 	swblk_t blk;
 
 	KASSERT(min >= 1 && min <= *n, "%u to %u blocks", min, *n);
-	look_who_is_away(s);
 	for (lo = 0; lo < s->ndev; lo = hi) {
 		hi = group_end(s, lo);
 		blk = group_alloc(s, lo, hi, n, min);
@@ -367,6 +366,13 @@ swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
 	if (min == 1)
 		swspace_note_full(s);
 	return SWBLK_NONE;
+}
+
+swblk_t
+swspace_alloc(struct swspace *s, uint32_t *n, uint32_t min)
+{
+	swspace_look(s);
+	return swspace_alloc_seen(s, n, min);
 }
 
 /*

@@ -81,6 +81,13 @@ int swspace_on(struct swspace *, struct blkdev *, int prio);
  * once.
  */
 swblk_t swspace_alloc(struct swspace *, uint32_t *n, uint32_t min);
+/*
+ * Devices go and come back while nobody holds the lock, or looks: swspace_alloc
+ * looks first.  Who counts on `avail` looks, and then takes what was seen: so much
+ * can be had, even on a device that is gone by then.
+ */
+void swspace_look(struct swspace *);
+swblk_t swspace_alloc_seen(struct swspace *, uint32_t *n, uint32_t min);
 /* The caller owns them no more.  What has no other owner is free. */
 void swspace_free(struct swspace *, swblk_t, uint32_t n);
 /*
