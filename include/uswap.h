@@ -352,7 +352,7 @@ USWAP_API int uswap_unmap_named(uswap_t *u, const char *name);
  * uswap_manage(u, addr, length): takes over private anonymous memory that the
  * caller mapped with mmap(2), with its contents.  Pages that are already in
  * memory count against the budget from now on.  The range must not be managed
- * yet.
+ * yet.  A small range may become one region with those that it touches.
  * madvise(2) is not for managed memory: the pager uses some of it.
  * Errors: EINVAL not page-aligned, or a part of it is something else: not
  * mapped, shared, a file, huge pages, heap or stack (not checked where there

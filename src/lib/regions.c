@@ -38,7 +38,8 @@ raw_munmap(uintptr_t va, size_t len)
 /*
  * Pages that are there already become active pages.  The range is registered
  * but not in the map yet: a fault in it is woken, and faults again, until the
- * object can answer for all of it.
+ * object can answer for all of it.  Until then no page is on a queue, so that none
+ * leaves: should anything fail, the program has them as before.
  */
 static int
 adopt_some(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
@@ -62,7 +63,6 @@ adopt_some(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
 			break;
 		}
 		pager_unbusy(pg, p);
-		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
 	mtx_unlock(&pg->lock);
 	return error;
@@ -70,18 +70,18 @@ adopt_some(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
 
 /* Reservations of terabytes are common, and mostly empty. */
 static int
-adopt_pages(struct uswap *u, struct object *o, const struct call *c)
+adopt_pages(struct uswap *u, struct object *o, pindex_t first, pindex_t last,
+    const struct call *c)
 {
-	uint64_t i = 0;
+	uint64_t i = first;
 	int error = 0;
 
 	(void)c;
-	while (error == 0 && i < o->npages) {
+	while (error == 0 && i < last) {
 		uint32_t n;
 
-		i += pmap_absent(
-		    u->pmap, object_va(o, (pindex_t)i), o->npages - i);
-		n = (uint32_t)US_MIN(o->npages - i, ADOPT_MAX);
+		i += pmap_absent(u->pmap, object_va(o, (pindex_t)i), last - i);
+		n = (uint32_t)US_MIN(last - i, ADOPT_MAX);
 		if (n > 0)
 			error = adopt_some(u, o, (pindex_t)i, n);
 		i += n;
@@ -89,33 +89,84 @@ adopt_pages(struct uswap *u, struct object *o, const struct call *c)
 	return error;
 }
 
-/* Gives a new object its contents; NULL: it has none. */
-typedef int fill_fn(struct uswap *, struct object *, const struct call *);
+/* From here on they may leave, and have to if they are too many.  Lock held. */
+static void
+enqueue_pages(
+    struct pager *pg, const struct object *o, pindex_t first, pindex_t last)
+{
+	for (pindex_t i = first; object_next(&pg->objects, o, i, last, &i);
+	     i++) {
+		uint32_t slot = object_slot(&pg->objects, o, i);
+
+		if (slot_is_page(slot))
+			page_enqueue(
+			    &pg->pages, page_of(&pg->pages, slot), PQ_ACTIVE);
+	}
+	if (pager_free(pg) < (int64_t)pg->free_low && !pg->grow)
+		pg->need_pageout(pg->event_arg);
+}
+
+/* Gives pages [first, last) of an object their contents; NULL: zeros. */
+typedef int fill_fn(struct uswap *, struct object *, pindex_t first,
+    pindex_t last, const struct call *);
+
+/*
+ * The object for a range.  The tables of one take two pages at least, which is as
+ * much as small ranges hold, and they are enough for all of SHARED.  So a small
+ * range is shown by the object of a neighbour, if that reaches so far; if none does,
+ * by a new one for all the addresses around it.
+ */
+#define SMALL  ptoa((size_t)OBJECT_LEAF)
+#define SHARED ((size_t)128 << 20)
+
+static struct object *
+object_for(struct pager *pg, uintptr_t va, size_t len, fill_fn *fill)
+{
+	uintptr_t base = va & ~(SHARED - 1);
+	struct object *o;
+
+	if (fill != adopt_pages || len >= SMALL)
+		return pager_alloc(pg, va, (pindex_t)atop(len));
+	o = map_near(&pg->map, va, va + len);
+	if (o != NULL && !o->reserved)
+		return o;
+	if (va + len > base + SHARED)
+		return pager_alloc(pg, va, (pindex_t)atop(len));
+	return pager_alloc(pg, base, (pindex_t)atop(SHARED));
+}
 
 static int
 manage(struct uswap *u, uintptr_t va, size_t len, fill_fn *fill,
     const struct call *c)
 {
 	struct pager *pg = &u->pager;
-	pindex_t npages = (pindex_t)atop(len);
-	struct object *o;
+	pindex_t npages = (pindex_t)atop(len), first = 0;
+	struct object *o = NULL;
 	int error;
 
 	mtx_lock(&pg->lock);
-	o = pager_alloc(pg, va, npages);
+	if (map_room(&pg->map, 1))
+		o = object_for(pg, va, len, fill);
 	mtx_unlock(&pg->lock);
 	if (o == NULL)
 		return -ENOMEM;
+	first = (pindex_t)atop(va - o->base);
 	error = pmap_manage(u->pmap, va, npages);
 	if (error == 0 && fill != NULL)
-		error = fill(u, o, c);
+		error = fill(u, o, first, first + npages, c);
 	mtx_lock(&pg->lock);
 	if (error == 0)
 		error = map_insert(&pg->map, va, va + len, o);
+	if (error == 0 && fill == adopt_pages)
+		enqueue_pages(pg, o, first, first + npages);
 	if (error == 0 && u->left)
 		(void)syscall(SYS_madvise, va, len, MADV_DONTFORK);
-	if (error != 0)
-		pager_dealloc(pg, o);
+	if (error != 0) {
+		pager_settle(pg, o, first, first + npages);
+		pager_purge(pg, o, first, first + npages);
+		if (o->mappings == 0)
+			pager_dealloc(pg, o);
+	}
 	mtx_unlock(&pg->lock);
 	/* Nobody would answer its faults. */
 	if (error != 0)
@@ -351,13 +402,16 @@ inside_one(struct uswap *u, uintptr_t va, size_t len)
 
 /* In the page-out thread, for pages have to be written. */
 static int
-clone_pages(struct uswap *u, struct object *dst, const struct call *c)
+clone_pages(struct uswap *u, struct object *dst, pindex_t first, pindex_t last,
+    const struct call *c)
 {
 	struct ctx_job job = {.fn = ctx_clone,
 	    .start = c->addr,
 	    .end = c->addr + c->len,
 	    .dst = dst};
 
+	(void)first;
+	(void)last;
 	return ctx_pageout_do(u, &job);
 }
 

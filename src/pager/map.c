@@ -61,11 +61,50 @@ map_lookup(const struct map *m, uintptr_t va)
 	return e != NULL && e->start <= va ? e : NULL;
 }
 
+static bool
+reaches(const struct object *o, uintptr_t start, uintptr_t end)
+{
+	return o->base <= start && end <= o->base + ptoa(o->npages);
+}
+
+struct object *
+map_near(const struct map *m, uintptr_t start, uintptr_t end)
+{
+	uint32_t i = search(m, start);
+
+	if (i < m->n && reaches(m->e[i].object, start, end))
+		return m->e[i].object;
+	if (i > 0 && reaches(m->e[i - 1].object, start, end))
+		return m->e[i - 1].object;
+	return NULL;
+}
+
 static void
 make_room(struct map *m, uint32_t i)
 {
 	memmove(&m->e[i + 1], &m->e[i], (m->n - i) * sizeof(*m->e));
 	m->n++;
+}
+
+static void
+take_out(struct map *m, uint32_t i)
+{
+	m->e[i].object->mappings--;
+	m->n--;
+	memmove(&m->e[i], &m->e[i + 1], (m->n - i) * sizeof(*m->e));
+}
+
+/* Whether entry i shows the object up to va, or from va on. */
+static bool
+ends_at(const struct map *m, uint32_t i, uintptr_t va, const struct object *o)
+{
+	return m->e[i].object == o && m->e[i].end == va;
+}
+
+static bool
+begins_at(const struct map *m, uint32_t i, uintptr_t va, const struct object *o)
+{
+	return i < m->n && m->e[i].object == o && m->e[i].start == va;
 }
 
 int
@@ -76,12 +115,22 @@ map_insert(struct map *m, uintptr_t start, uintptr_t end, struct object *o)
 	KASSERT(start < end && ((start | end) & PAGE_MASK) == 0, "bad range");
 	if (i < m->n && m->e[i].start < end)
 		return -EEXIST;
-	if (m->n == MAP_ENTRIES_MAX)
-		return -ENOSPC;
-	make_room(m, i);
-	m->e[i] = (struct map_entry){start, end, o};
+	if (i > 0 && ends_at(m, i - 1, start, o)) {
+		m->e[--i].end = end;
+		if (begins_at(m, i + 1, end, o)) {
+			m->e[i].end = m->e[i + 1].end;
+			take_out(m, i + 1);
+		}
+	} else if (begins_at(m, i, end, o)) {
+		m->e[i].start = start;
+	} else {
+		if (m->n == MAP_ENTRIES_MAX)
+			return -ENOSPC;
+		make_room(m, i);
+		m->e[i] = (struct map_entry){start, end, o};
+		o->mappings++;
+	}
 	m->pages += atop(end - start);
-	o->mappings++;
 	return 0;
 }
 
@@ -109,9 +158,7 @@ map_remove(struct map *m, uintptr_t start, uintptr_t end, struct map_entry *ret)
 	} else if (ret->end < e->end) {
 		e->start = ret->end;
 	} else {
-		memmove(e, e + 1, (m->n - i - 1) * sizeof(*e));
-		m->n--;
-		ret->object->mappings--;
+		take_out(m, i);
 	}
 	m->pages -= atop(ret->end - ret->start);
 	return true;

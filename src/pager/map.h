@@ -4,7 +4,8 @@
  *
  * A sorted table of entries that do not overlap.  An entry shows a part of an
  * object at its own address (va - object->base is the place in it), so
- * cutting an entry in two needs nothing else.
+ * cutting an entry in two needs nothing else.  What no entry shows of an object
+ * has neither page nor block.
  *
  * Context: the pager's lock.  map_insert may need memory for the table: it is
  * address space reserved at init.
@@ -39,7 +40,16 @@ struct map_entry *map_lookup(const struct map *, uintptr_t va);
 /* The first entry that ends above va, or NULL. */
 struct map_entry *map_first(const struct map *, uintptr_t va);
 
-/* -EEXIST overlap, -ENOSPC table full.  Counts a mapping of the object. */
+/*
+ * An object shown near [start, end), which is free, whose pages reach over all of
+ * it: the range can show them, too.  NULL if neither neighbour has one.
+ */
+struct object *map_near(const struct map *, uintptr_t start, uintptr_t end);
+
+/*
+ * -EEXIST overlap, -ENOSPC table full.  Joined with entries of the same object that
+ * it touches; counts a mapping of the object otherwise.
+ */
 int map_insert(struct map *, uintptr_t start, uintptr_t end, struct object *);
 /* Whether so many cuts or insertions cannot fail. */
 static inline bool

@@ -282,9 +282,7 @@ object_next(const struct objects *os, const struct object *o, pindex_t from,
 void
 object_trim(struct objects *os, struct object *o, pindex_t from, pindex_t end)
 {
-	/* A window counts only whole; the last one of the object is whole. */
-	uint32_t w = windows(from);
-	uint32_t last = end == o->npages ? windows(end) : end / OBJECT_LEAF;
+	uint32_t w = from / OBJECT_LEAF, last = windows(end);
 
 	for (; (w = next_leaf(o, w, last)) < last; w++) {
 		pindex_t start = w * OBJECT_LEAF, found;

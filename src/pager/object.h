@@ -141,7 +141,8 @@ object_stop(pindex_t i, pindex_t end)
 
 	return (pindex_t)US_MIN(stop, end);
 }
-/* Gives back the leaves of windows inside [from, end) that hold nothing. */
+/* Gives back the leaves of windows that [from, end) is a part of, if they hold
+ * nothing. */
 void object_trim(
     struct objects *, struct object *, pindex_t from, pindex_t end);
 

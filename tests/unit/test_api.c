@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "support/api.h"
+#include "support/seed.h"
 
 /* ---- opening ------------------------------------------------------------- */
 
@@ -135,6 +136,63 @@ test_manage(void **state)
 	unmap(p, n);
 	check_pages(p + n * PAGE, 0, 20, 0);
 	munmap(p + n * PAGE, 20 * PAGE);
+	closes();
+}
+
+/*
+ * Ranges of two pages with another between them, taken over in random order: they share
+ * what the pager keeps of them, and each comes and goes by itself.
+ */
+static void
+test_neighbours(void **state)
+{
+	enum { N = 600, STEP = 3 };
+	char *p = mmap(NULL, N * STEP * PAGE, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct rng r = {test_seed()};
+	uint32_t order[N], i;
+
+	(void)state;
+	assert_ptr_not_equal(p, MAP_FAILED);
+	write_pages(p, 0, N * STEP, 1);
+	for (i = 0; i < N; i++) {
+		uint32_t k = (uint32_t)rng_below(&r, i + 1);
+
+		order[i] = order[k];
+		order[k] = i * STEP;
+	}
+	opens("swap,size=64M");
+	for (i = 0; i < N; i++)
+		works(uswap_manage(u, p + order[i] * PAGE, 2 * PAGE));
+	assert_int_equal(stats().managed, 2 * N * PAGE);
+	works(uswap_pageout(u, p, N * STEP * PAGE));
+	assert_int_equal(stats().pages_active, 0);
+	/* No hole is left, where the pager might put something. */
+	for (i = 0; i < N; i += 2) {
+		char *q = p + order[i] * PAGE;
+
+		works(uswap_forget(u, q, 2 * PAGE));
+		assert_ptr_equal(
+		    mmap(q, 2 * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		    q);
+	}
+	assert_int_equal(stats().managed, N * PAGE);
+	for (i = 1; i < N; i += 2)
+		check_pages(p, order[i], order[i] + 2, 1);
+	for (i = 0; i < N; i += 2) {
+		char *q = p + order[i] * PAGE;
+
+		assert_int_equal(q[0] | q[PAGE], 0);
+		write_pages(p, order[i], order[i] + STEP, 2);
+		/* With the page behind it, which its neighbour may touch. */
+		works(uswap_manage(u, q, STEP * PAGE));
+	}
+	works(uswap_pageout(u, p, N * STEP * PAGE));
+	for (i = 0; i < N; i++)
+		check_pages(
+		    p, order[i], order[i] + (i % 2 ? 2 : STEP), i % 2 ? 1 : 2);
+	unmap(p, N * STEP);
 	closes();
 }
 
@@ -523,6 +581,7 @@ main(void)
 	    cmocka_unit_test(test_open),
 	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(test_manage),
+	    cmocka_unit_test(test_neighbours),
 	    cmocka_unit_test(test_reservation),
 	    cmocka_unit_test(test_dontneed),
 	    cmocka_unit_test(test_willneed),

@@ -22,7 +22,7 @@ at(uint32_t page)
 static void
 test_insert_and_look_up(void **state)
 {
-	struct object o = {.base = BASE, .npages = PAGES};
+	struct object o = {.base = BASE, .npages = PAGES}, other = o;
 	struct map m;
 
 	(void)state;
@@ -32,15 +32,69 @@ test_insert_and_look_up(void **state)
 	assert_int_equal(map_insert(&m, at(4), at(8), &o), 0);
 	assert_int_equal(map_insert(&m, at(7), at(9), &o), -EEXIST);
 	assert_int_equal(map_insert(&m, at(2), at(5), &o), -EEXIST);
-	assert_int_equal(map_insert(&m, at(8), at(9), &o), 0);
+	assert_int_equal(map_insert(&m, at(8), at(9), &other), 0);
 	assert_null(map_lookup(&m, at(4) - 1));
 	assert_ptr_equal(map_lookup(&m, at(4))->object, &o);
 	assert_true(map_lookup(&m, at(8) - 1)->end == at(8));
 	assert_true(map_lookup(&m, at(8))->start == at(8));
 	assert_null(map_lookup(&m, at(9)));
 	assert_true(map_first(&m, 0)->start == at(4));
+	assert_int_equal(o.mappings, 1);
+	assert_int_equal(other.mappings, 1);
+	map_check(&m);
+	map_destroy(&m);
+}
+
+/* Entries of one object that touch are one. */
+static void
+test_join(void **state)
+{
+	struct object o = {.base = BASE, .npages = PAGES}, other = o;
+	struct map m;
+
+	(void)state;
+	assert_int_equal(map_init(&m), 0);
+	assert_int_equal(map_insert(&m, at(10), at(12), &o), 0);
+	assert_int_equal(map_insert(&m, at(8), at(10), &o), 0); /* below */
+	assert_int_equal(m.n, 1);
+	assert_int_equal(map_insert(&m, at(14), at(16), &o), 0);
+	assert_int_equal(m.n, 2);
+	assert_int_equal(map_insert(&m, at(16), at(17), &o), 0); /* above */
+	assert_int_equal(m.n, 2);
+	assert_int_equal(map_insert(&m, at(12), at(14), &o), 0); /* between */
+	assert_int_equal(m.n, 1);
+	assert_int_equal(o.mappings, 1);
+	assert_true(m.e[0].start == at(8) && m.e[0].end == at(17));
+	assert_int_equal(m.pages, 9);
+	assert_int_equal(map_insert(&m, at(17), at(18), &other), 0);
+	assert_int_equal(map_insert(&m, at(18), at(19), &o), 0);
+	assert_int_equal(m.n, 3);
 	assert_int_equal(o.mappings, 2);
 	map_check(&m);
+	map_destroy(&m);
+}
+
+/* Whose pages reach over a range that is free. */
+static void
+test_near(void **state)
+{
+	struct object a = {.base = at(0), .npages = 16};
+	struct object b = {.base = at(20), .npages = PAGES - 20};
+	struct map m;
+
+	(void)state;
+	assert_int_equal(map_init(&m), 0);
+	assert_null(map_near(&m, at(4), at(5)));
+	assert_int_equal(map_insert(&m, at(8), at(9), &a), 0);
+	assert_int_equal(map_insert(&m, at(30), at(40), &b), 0);
+	assert_ptr_equal(map_near(&m, at(4), at(5)), &a);
+	assert_ptr_equal(map_near(&m, at(0), at(8)), &a);
+	assert_ptr_equal(map_near(&m, at(9), at(16)), &a);
+	assert_null(map_near(&m, at(9), at(17)));
+	assert_null(map_near(&m, at(19), at(21)));
+	assert_ptr_equal(map_near(&m, at(20), at(30)), &b);
+	assert_ptr_equal(map_near(&m, at(50), at(PAGES)), &b);
+	assert_null(map_near(&m, at(50), at(PAGES + 1)));
 	map_destroy(&m);
 }
 
@@ -135,6 +189,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_insert_and_look_up),
+	    cmocka_unit_test(test_join),
+	    cmocka_unit_test(test_near),
 	    cmocka_unit_test(test_remove_cuts),
 	    cmocka_unit_test(test_extend),
 	    cmocka_unit_test(test_random),

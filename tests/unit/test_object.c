@@ -49,9 +49,11 @@ test_slots(void **state)
 	assert_false(object_next(&os, o, 131, 999, &i));
 	object_check(&os, &ps, o);
 	(void)object_set_slot(&os, o, 130, SLOT_NONE);
-	object_trim(&os, o, 129, 1000); /* the window is not covered */
+	object_trim(&os, o, 0, 128); /* the window is another */
 	assert_int_equal(os.leaves.used, 2);
-	object_trim(&os, o, 0, 1000);
+	object_trim(&os, o, 131, 132); /* a part of it is enough */
+	assert_int_equal(os.leaves.used, 1);
+	object_trim(&os, o, 0, 1000); /* the other holds something */
 	assert_int_equal(os.leaves.used, 1);
 	(void)object_set_slot(&os, o, 999, SLOT_NONE);
 	object_trim(&os, o, 960, 1000); /* the last window is a short one */
