@@ -24,7 +24,7 @@ import servers                      # noqa: E402,F401
 from measure import MIB, Failed, Run  # noqa: E402
 
 # What a program may have beyond its budget: text and libraries, which are
-# measured, and stacks, small mappings and the pager's own.
+# measured, and stacks and the pager's own.
 BESIDES = 32 * MIB
 
 

@@ -55,7 +55,12 @@ no_guards(const void *addr, size_t len)
 static int
 forget(void *addr, size_t len)
 {
-	return preload.state == ACTIVE ? uswap_forget(preload.u, addr, len) : 0;
+	uintptr_t start, end;
+
+	if (preload.state != ACTIVE || !span(addr, len, &start, &end) ||
+	    !ranges_age(&preload.ranges, start, end, false))
+		return 0;
+	return uswap_forget(preload.u, addr, len);
 }
 
 /* ---- mmap ---------------------------------------------------------------- */
@@ -74,6 +79,13 @@ pageable(int flags)
 	return (flags & MAP_TYPE) == MAP_PRIVATE && (flags & MAP_ANONYMOUS) &&
 	       !(flags &
 		   (MAP_GROWSDOWN | MAP_STACK | MAP_HUGETLB | MAP_LOCKED));
+}
+
+/* The same, by its size, too. */
+static bool
+candidate(size_t len, int flags)
+{
+	return pageable(flags) && (len >= SMALL || !preload.inline_faults);
 }
 
 /*
@@ -146,25 +158,30 @@ huge_onto(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 static int
 take_in(void *addr, size_t len, int prot)
 {
+	bool young = preload.state == ACTIVE && len < SMALL;
+	unsigned flags =
+	    (prot & PROT_WRITE ? RANGE_WRITE : 0) | (young ? RANGE_YOUNG : 0);
 	uintptr_t start, end;
-	int error;
+	int error = 0;
 
 	span(addr, len, &start, &end);
-	if (preload.state == ACTIVE) {
+	if (preload.state == ACTIVE && !young)
 		error = uswap_manage(preload.u, addr, end - start);
-		/* In the place of the heap it is the heap's. */
-		if (error == -EINVAL)
-			return 0;
-		if (error != 0) {
-			if (preload.verbose)
-				say("mmap refused: %s", uswap_error());
-			raw_munmap(addr, len);
-			ranges_remove(&preload.ranges, start, end);
-			return -ENOMEM;
-		}
+	/* In the place of the heap it is the heap's. */
+	if (error == -EINVAL)
+		return 0;
+	if (error == 0)
+		ranges_add(&preload.ranges, start, end, flags);
+	if (error == 0 && preload.ranges.young > YOUNG_MAX)
+		error = preload_settle();
+	if (error != 0) {
+		if (preload.verbose)
+			say("mmap refused: %s", uswap_error());
+		(void)forget(addr, len);
+		raw_munmap(addr, len);
+		ranges_remove(&preload.ranges, start, end);
+		return -ENOMEM;
 	}
-	ranges_add(
-	    &preload.ranges, start, end, prot & PROT_WRITE ? RANGE_WRITE : 0);
 	preload_grown();
 	return 0;
 }
@@ -175,13 +192,16 @@ mmap_locked(
 {
 	bool over = replaces(flags) && any(addr, len);
 	/* A small piece of something managed stays managed. */
-	bool wanted = preload.state != OFF && pageable(flags) &&
-		      (len >= CANDIDATE_MIN || over);
+	bool wanted = preload.state != OFF &&
+		      (over ? pageable(flags) : candidate(len, flags));
 	uintptr_t start, end;
 	int error;
 	void *p;
 
-	if (!ranges_reserve(&preload.ranges, 2))
+	if (!ranges_reserve(&preload.ranges, 3))
+		return -ENOMEM;
+	if (over && span(addr, len, &start, &end) &&
+	    preload_settle_range(start, end) != 0)
 		return -ENOMEM;
 	/* Filling it at once would pass the budget at once. */
 	if (wanted && (preload.state == ACTIVE || preload_would_start(len)))
@@ -220,7 +240,7 @@ mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off)
 
 	/* A mapping of another kind in a place of the kernel's choice. */
 	if (!(flags & MAP_FIXED) && !preload.lock_future &&
-	    (len < CANDIDATE_MIN || !pageable(flags)))
+	    !candidate(len, flags))
 		return raw_mmap(addr, len, prot, flags, fd, off);
 	preload_lock(&g);
 	error = mmap_locked(addr, len, prot, flags, fd, off, &p);
@@ -368,8 +388,8 @@ map_again(struct move *m, void **ret)
 }
 
 /*
- * Small mappings are not managed, but the kernel may have joined one with its
- * managed neighbour, and moves both at once: then it becomes managed, too.  What
+ * Some mappings are not managed, as stacks, but the kernel may have joined one with
+ * its managed neighbour, and moves both at once: then it becomes managed, too.  What
  * is locked was not joined, and is not to be paged; it cannot be made cold.
  */
 void
@@ -401,10 +421,17 @@ mremap_locked(struct move *m, void **ret)
 	uintptr_t old = (uintptr_t)m->old, new;
 	bool keep = (m->flags & MREMAP_DONTUNMAP) != 0;
 	size_t pieces;
-	int error;
+	int error = 0;
 
 	m->from = any(m->old, m->old_len);
 	m->onto = (m->flags & MREMAP_FIXED) && any(m->new, m->new_len);
+	if (m->from)
+		error = preload_settle_range(old, old + m->old_len);
+	if (m->onto && error == 0)
+		error = preload_settle_range(
+		    (uintptr_t)m->new, (uintptr_t)m->new + m->new_len);
+	if (error != 0)
+		return -ENOMEM;
 	if (m->from && preload.state == ACTIVE)
 		preload_fill_gaps(old, old + m->old_len);
 	pieces = ranges_pieces(&preload.ranges, old, old + m->old_len);

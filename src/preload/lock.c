@@ -308,6 +308,7 @@ mlockall_managed(int flags)
 	int error;
 
 	preload_lock(&g);
+	(void)preload_settle(); /* what stays young is the kernel's to lock */
 	error = may_lock(0, preload.ranges.writable);
 	if (preload.ranges.writable > preload.ram / 2)
 		error = error == -EPERM ? error : -ENOMEM;

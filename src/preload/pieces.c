@@ -14,9 +14,9 @@ piece_at(uintptr_t a, uintptr_t end)
 
 	if (e == NULL || e->start >= end)
 		return p;
-	p.managed = e->start <= a;
+	p.managed = e->start <= a && (e->flags & RANGE_YOUNG) == 0;
 	p.flags = e->flags;
-	p.end = p.managed ? e->end : e->start;
+	p.end = e->start <= a ? e->end : e->start;
 	if (p.end > end)
 		p.end = end;
 	return p;
@@ -43,6 +43,9 @@ tracked_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
 		return false;
 	*start = a & ~(PAGE - 1);
 	*end = (a + len + PAGE - 1) & ~(PAGE - 1);
+	/* What stays young because that fails is the kernel's for now. */
+	if (preload.state == ACTIVE)
+		(void)preload_settle_range(*start, *end);
 	return ranges_any(&preload.ranges, *start, *end);
 }
 

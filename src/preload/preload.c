@@ -232,34 +232,60 @@ add_swap(void)
 }
 
 /*
- * Takes over what was mapped so far.  A range can be stale, when the program
- * changed the mapping by a bare system call: then it is not ours to manage.
+ * Takes over what was mapped so far: at the start all, later what is young.  A range
+ * can be stale, when the program changed the mapping by a bare system call, or have a
+ * userfaultfd of the program's: then it is not ours to manage.  There are never
+ * more ranges than before: no room is needed.
  */
-static void
-manage_all(void)
+static int
+manage_all(bool young)
 {
 	const struct range *e;
 	uintptr_t a;
 
 	for (a = 0; (e = ranges_at(&preload.ranges, a)) != NULL;) {
 		struct range r = *e;
-		int error =
-		    uswap_manage(preload.u, (void *)r.start, r.end - r.start);
+		int error;
 
-		if (error == -EINVAL) {
+		a = r.end;
+		if (young && (r.flags & RANGE_YOUNG) == 0)
+			continue;
+		error =
+		    uswap_manage(preload.u, (void *)r.start, r.end - r.start);
+		if (error == -EINVAL || error == -EEXIST || error == -EBUSY) {
 			if (preload.verbose)
 				say("left alone: %s", uswap_error());
-			/* Never more ranges than before: no room needed. */
 			ranges_remove(&preload.ranges, r.start, r.end);
 		} else if (error != 0) {
-			give_up("cannot manage the program's memory");
-		} else if (r.flags & RANGE_DONTFORK) {
+			return error;
+		} else {
 			/* From now on the table says so: see advise_fork. */
-			(void)raw_madvise(
-			    (void *)r.start, r.end - r.start, MADV_DOFORK);
+			if (r.flags & RANGE_DONTFORK)
+				(void)raw_madvise((void *)r.start,
+				    r.end - r.start, MADV_DOFORK);
+			ranges_flag(
+			    &preload.ranges, r.start, r.end, 0, RANGE_YOUNG);
 		}
-		a = r.end;
 	}
+	return 0;
+}
+
+int
+preload_settle(void)
+{
+	int error = preload.ranges.young == 0 ? 0 : manage_all(true);
+
+	if (error != 0 && preload.verbose)
+		say("cannot manage small mappings: %s", uswap_error());
+	return error;
+}
+
+int
+preload_settle_range(uintptr_t start, uintptr_t end)
+{
+	if (!ranges_age(&preload.ranges, start, end, true))
+		return 0;
+	return preload_settle();
 }
 
 static void
@@ -281,7 +307,8 @@ start(void)
 		give_up("cannot start the pager");
 	add_swap();
 	alloc_pager_end();
-	manage_all();
+	if (manage_all(false) != 0)
+		give_up("cannot manage the program's memory");
 	preload.state = ACTIVE;
 }
 

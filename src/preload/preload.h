@@ -34,15 +34,23 @@
 
 #define PAGE ((size_t)4096)
 
-/* Smaller mappings stay the kernel's: they are many and hold little. */
-#define CANDIDATE_MIN ((size_t)64 << 10)
+/*
+ * Smaller mappings are many, come and go, and a call of the pager's for each would
+ * cost ten times what they cost.  So they are young first: in the table, but the
+ * kernel's, and managed together when there is that much of them, as far as they
+ * are still there.  With --inline they stay the kernel's: there a system call cannot
+ * wait for a page, and programs give it small buffers and small stacks.
+ */
+#define SMALL     ((size_t)64 << 10)
+#define YOUNG_MAX ((size_t)1 << 20)
 
 enum preload_state { TRACKING, ACTIVE, OFF };
 
 /*
  * Invariants (under the lock)
- *	1. ACTIVE: every range of the table is managed by u, nothing else is.
- *	2. TRACKING, OFF: nothing is managed; OFF: the table is empty.
+ *	1. ACTIVE: every range of the table but the young ones is managed by u,
+ *	   nothing else is.
+ *	2. TRACKING, OFF: nothing is managed or young; OFF: the table is empty.
  *	3. home is the process this memory belongs to: a vfork child, which
  *	   borrows it, has another pid.
  */
@@ -84,6 +92,14 @@ void preload_unlock(struct guard *);
 void preload_grown(void);
 /* Starts it if there is none, whatever the program has.  Under the lock. */
 void preload_start_now(void);
+/*
+ * Has the young ranges managed, all of them: 0 or -errno, and some may be young
+ * still.  What is done to memory that will be managed, but for mapping, unmapping and
+ * protecting it, is done after that.  Under the lock.
+ */
+int preload_settle(void);
+/* The same, if any part of [start, end) is young. */
+int preload_settle_range(uintptr_t start, uintptr_t end);
 /* Whether a mapping of so many writable bytes more would start it. */
 bool preload_would_start(size_t more);
 

@@ -19,7 +19,7 @@ void
 ranges_clear(struct ranges *r)
 {
 	r->n = 0;
-	r->writable = 0;
+	r->writable = r->young = 0;
 }
 
 bool
@@ -64,8 +64,12 @@ find(const struct ranges *r, uintptr_t addr)
 static void
 count(struct ranges *r, const struct range *e, int sign)
 {
+	uint64_t bytes = (uint64_t)sign * (e->end - e->start);
+
 	if (e->flags & RANGE_WRITE)
-		r->writable += (uint64_t)sign * (e->end - e->start);
+		r->writable += bytes;
+	if (e->flags & RANGE_YOUNG)
+		r->young += bytes;
 }
 
 /* Replaces v[i..j) by the k ranges of new[], moving the tail. */
@@ -238,9 +242,22 @@ ranges_all(const struct ranges *r, uintptr_t start, uintptr_t end)
 }
 
 bool
+ranges_age(const struct ranges *r, uintptr_t start, uintptr_t end, bool young)
+{
+	const struct range *e;
+
+	for (;
+	     start < end && (e = ranges_at(r, start)) != NULL && e->start < end;
+	     start = e->end)
+		if (((e->flags & RANGE_YOUNG) != 0) == young)
+			return true;
+	return false;
+}
+
+bool
 ranges_check(const struct ranges *r)
 {
-	uint64_t writable = 0;
+	uint64_t writable = 0, young = 0;
 	size_t i;
 
 	for (i = 0; i < r->n; i++) {
@@ -254,7 +271,9 @@ ranges_check(const struct ranges *r)
 			return false;
 		if (e->flags & RANGE_WRITE)
 			writable += e->end - e->start;
+		if (e->flags & RANGE_YOUNG)
+			young += e->end - e->start;
 	}
-	return writable == r->writable && r->n <= r->cap &&
+	return writable == r->writable && young == r->young && r->n <= r->cap &&
 	       (r->v == r->own) == (r->cap == RANGES_OWN);
 }

@@ -32,6 +32,7 @@ enum {
 	RANGE_DONTFORK = 4, /* a forked child is not to have it */
 	RANGE_WIPEONFORK = 8, /* reads as zeros in a forked child */
 	RANGE_NEW = 16, /* locked by the mlockall that goes on */
+	RANGE_YOUNG = 32, /* not managed yet: see preload_settle */
 };
 
 struct range {
@@ -44,7 +45,8 @@ struct range {
  * Invariants
  *	1. v[0..n) is sorted, start < end, and no two ranges overlap.
  *	2. Ranges that touch differ in their flags.
- *	3. writable is the sum of the lengths of those with RANGE_WRITE.
+ *	3. writable is the sum of the lengths of those with RANGE_WRITE, young of
+ *	   those with RANGE_YOUNG.
  *	4. n <= cap; v is own[] exactly when cap == RANGES_OWN.
  */
 #define RANGES_OWN 96
@@ -53,6 +55,7 @@ struct ranges {
 	size_t n;
 	size_t cap;
 	uint64_t writable; /* bytes */
+	uint64_t young; /* bytes */
 	/* The first table: a small program needs no memory for it. */
 	struct range own[RANGES_OWN];
 };
@@ -94,6 +97,9 @@ const struct range *ranges_at(const struct ranges *, uintptr_t addr);
 /* Whether any part, or every byte, of [start, end) is in the table. */
 bool ranges_any(const struct ranges *, uintptr_t start, uintptr_t end);
 bool ranges_all(const struct ranges *, uintptr_t start, uintptr_t end);
+/* Whether any part of it is in a range that is young, or that is not. */
+bool ranges_age(
+    const struct ranges *, uintptr_t start, uintptr_t end, bool young);
 
 /* True when every invariant above holds. */
 bool ranges_check(const struct ranges *);

@@ -365,8 +365,8 @@ compare_elsewhere(size_t len)
 static void
 call_mmap(void)
 {
-	static const int kinds[] = {
-	    0, MAP_NORESERVE, MAP_POPULATE, MAP_STACK, MAP_LOCKED, 0, 0, 0};
+	static const int kinds[] = {0, MAP_NORESERVE, MAP_POPULATE, MAP_STACK,
+	    MAP_LOCKED, MAP_GROWSDOWN, 0, 0};
 	static const int places[] = {MAP_FIXED, MAP_FIXED, MAP_FIXED, MAP_FIXED,
 	    MAP_FIXED_NOREPLACE, MAP_FIXED | MAP_FIXED_NOREPLACE, 0};
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | kinds[rng_below(&rng, 8)];
@@ -691,6 +691,33 @@ out:
 #define BALLAST ((size_t)24 << 20)
 static _Atomic bool stop;
 
+/*
+ * Small mappings come and go: now and then there are so many that all of them,
+ * those of the sequence, too, are managed together.
+ */
+#define SMALLS 100
+
+static void
+press_small(struct rng *r)
+{
+	static uint64_t *small[SMALLS];
+	static size_t size[SMALLS];
+	size_t i = rng_below(r, SMALLS);
+
+	if (small[i] != NULL) {
+		if (small[i][0] != i || small[i][size[i] / 8 - 1] != ~i)
+			differ("a small mapping has changed");
+		munmap(small[i], size[i]);
+	}
+	size[i] = (1 + rng_below(r, 15)) * PAGE;
+	small[i] = mmap(NULL, size[i], PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (small[i] == MAP_FAILED || small[i][0] != 0)
+		differ("no small mapping of zeros");
+	small[i][0] = i;
+	small[i][size[i] / 8 - 1] = ~i;
+}
+
 static void *
 press(void *arg)
 {
@@ -703,8 +730,10 @@ press(void *arg)
 		if (words[i] != 0 && words[i] != i)
 			differ("the ballast has changed");
 		words[i] = i;
-		if (rng_below(&r, 64) == 0)
-			usleep(100);
+		if (rng_below(&r, 64) != 0)
+			continue;
+		press_small(&r);
+		usleep(100);
 	}
 	return NULL;
 }

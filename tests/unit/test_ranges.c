@@ -26,7 +26,7 @@ static unsigned char twin[PAGES]; /* the flags of a page, or FREE */
 static void
 compare(void)
 {
-	uint64_t writable = 0;
+	uint64_t writable = 0, young = 0;
 	size_t i, runs = 0;
 
 	assert_true(ranges_check(&table));
@@ -39,10 +39,13 @@ compare(void)
 			assert_int_equal(e->flags, twin[i]);
 		if (twin[i] != FREE && (twin[i] & RANGE_WRITE))
 			writable += PAGE;
+		if (twin[i] != FREE && (twin[i] & RANGE_YOUNG))
+			young += PAGE;
 		if (twin[i] != FREE && (i == 0 || twin[i - 1] != twin[i]))
 			runs++;
 	}
 	assert_int_equal(table.writable, writable);
+	assert_int_equal(table.young, young);
 	assert_int_equal(table.n, runs);
 }
 
@@ -58,13 +61,19 @@ twin_flag(unsigned from, unsigned to, unsigned set, unsigned clear)
 static void
 queries(unsigned from, unsigned to)
 {
-	bool any = false, all = true;
+	bool any = false, all = true, young = false, old = false;
 	unsigned i;
 
 	for (i = from; i < to; i++) {
 		any |= twin[i] != FREE;
 		all &= twin[i] != FREE;
+		if (twin[i] == FREE)
+			continue;
+		young |= (twin[i] & RANGE_YOUNG) != 0;
+		old |= (twin[i] & RANGE_YOUNG) == 0;
 	}
+	assert_int_equal(ranges_age(&table, ADDR(from), ADDR(to), true), young);
+	assert_int_equal(ranges_age(&table, ADDR(from), ADDR(to), false), old);
 	assert_int_equal(ranges_any(&table, ADDR(from), ADDR(to)), any);
 	assert_int_equal(ranges_all(&table, ADDR(from), ADDR(to)), all);
 }
@@ -114,8 +123,8 @@ step(struct rng *rng)
 	unsigned from = (unsigned)rng_below(rng, PAGES);
 	unsigned max = rng_below(rng, 4) == 0 ? PAGES - from : 3;
 	unsigned to = from + (unsigned)rng_below(rng, max + 1);
-	unsigned a = (unsigned)rng_below(rng, 4);
-	unsigned b = (unsigned)rng_below(rng, 4);
+	unsigned a = (unsigned)rng_below(rng, 8);
+	unsigned b = (unsigned)rng_below(rng, 8);
 	size_t before = table.n;
 
 	if (to > PAGES)
