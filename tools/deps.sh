@@ -24,6 +24,10 @@ archive() {
 	*) lack "$2" ;;
 	esac
 }
+# A library that is loaded by its name.
+shared() {
+	/sbin/ldconfig -p | grep -q "$1" || lack "$2"
+}
 
 look() {
 	missing=
@@ -45,6 +49,8 @@ look() {
 		devel libnbd libnbd-dev
 		program nbdkit nbdkit
 		devel cmocka libcmocka-dev
+		shared libmimalloc.so.2 libmimalloc2.0
+		shared libjemalloc.so.2 libjemalloc2
 		program python3 python3
 		perl -MDigest::SHA -e 1 2>/dev/null || lack perl
 		;;
