@@ -65,6 +65,8 @@ look() {
 		program /usr/bin/convert imagemagick
 		program ruby ruby
 		program R r-base-core
+		program octave-cli octave
+		program ffmpeg ffmpeg
 		program node nodejs
 		program javac openjdk-17-jdk-headless
 		program go golang-go

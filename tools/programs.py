@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "programs"))
 # pylint: disable=wrong-import-position
 from jobs import JOBS               # noqa: E402
 import servers                      # noqa: E402,F401
+import redis_jobs                   # noqa: E402,F401
 from measure import MIB, Failed, Run  # noqa: E402
 
 # What a program may have beyond its budget: text and libraries, which are
@@ -59,7 +60,7 @@ def judge(row, native, ours, said):
         return "WRONG: it says something else than natively"
     if ours.peak > bound:
         return f"its memory passes {bound >> 20} MiB"
-    if native.peak < max(bound, 3 * row["ram"] * MIB // 2):
+    if native.peak < max(bound, 2 * row["ram"] * MIB):
         return "natively it needs too little: this tested nothing"
     return None
 

@@ -49,123 +49,6 @@ def groups(keys, n=100):
         yield keys[i:i + n]
 
 
-# ---- redis ---------------------------------------------------------------------
-
-
-class Redis:
-    """A connection that speaks just enough of the protocol."""
-
-    def __init__(self, path, server):
-        self.sock = connect(path, server)
-        self.file = self.sock.makefile("rb")
-
-    def send(self, commands):
-        self.sock.sendall(b"".join(
-            b"*%d\r\n" % len(c) + b"".join(
-                b"$%d\r\n%s\r\n" % (len(w), w) for w in c)
-            for c in commands))
-        return [self.answer() for _ in commands]
-
-    def answer(self):
-        line = self.file.readline().rstrip()
-        if not line or line.startswith(b"-"):
-            raise Failed(f"redis: {line[1:].decode() or 'gone'}")
-        if not line.startswith(b"$"):
-            return line[1:]
-        n = int(line[1:])
-        return self.file.read(n + 2)[:n] if n >= 0 else None
-
-    def __call__(self, *words):
-        return self.send([[str(w).encode() for w in words]])[0]
-
-    def set(self, keys, turn=0):
-        self.send([[b"SET", b"%d" % k, value(k, turn)] for k in keys])
-
-    def get(self, keys):
-        return self.send([[b"GET", b"%d" % k] for k in keys])
-
-    def quit(self, run, server):
-        """An answer does not come."""
-        with contextlib.suppress(Failed, OSError):
-            self("SHUTDOWN", "NOSAVE")
-        if server in run.busy:
-            run.end(server)
-
-
-def redis_start(run, name, **more):
-    path = run.path(name)
-    server = run.start(
-        ["redis-server", "--port", 0, "--unixsocket", path, "--save", "",
-         "--appendonly", "no", "--dir", run.dir], stdout=subprocess.DEVNULL,
-        **more)
-    return server, Redis(path, server)
-
-
-def redis_verify(client, keys, turns=(0,)):
-    """That each key has one of its values, and how many have which."""
-    count = [0] * len(turns)
-    for some in groups(keys):
-        for key, got in zip(some, client.get(some)):
-            fit = [t for t in turns if got == value(key, t)]
-            if not fit:
-                raise Failed(f"WRONG: key {key} has another value than was set")
-            count[turns.index(fit[0])] += 1
-    return count
-
-
-@job("redis-server", ["redis-server", "--version"],
-     "{mib} MiB of values set, all fetched in random order", 96, 300)
-def redis(run):
-    server, client = redis_start(run, "socket")
-    for kind, keys in orders(run.mib * MIB // SIZE):
-        if kind == "get":
-            redis_verify(client, keys)
-            continue
-        for some in groups(keys):
-            client.set(some)
-    client.quit(run, server)
-    return "right"
-
-
-@job("redis-server", ["redis-server", "--version"],
-     "BGSAVE of {mib} MiB while every tenth is changed; a second server loads it",
-     96, 300)
-def redis_bgsave(run):
-    n = run.mib * MIB // SIZE
-    keys = list(range(n))
-    server, client = redis_start(run, "socket")
-    for some in groups(keys):
-        client.set(some)
-    try:
-        client("BGSAVE")
-    except Failed:
-        raise Failed(f"no BGSAVE: {run.said()}") from None
-    changed = keys[::10]
-    for some in groups(changed):
-        client.set(some, 1)
-    for _ in range(TIMEOUT * 10):
-        info = client("INFO", "persistence")
-        if b"rdb_bgsave_in_progress:0" in info:
-            break
-        time.sleep(0.1)
-    if b"rdb_last_bgsave_status:ok" not in info:
-        raise Failed("BGSAVE failed")
-    redis_verify(client, changed, (1,))
-    client.quit(run, server)
-    # The second one is native: the dump is what is in question.
-    uswap, run.uswap = run.uswap, None
-    peak = run.peak
-    server, client = redis_start(run, "second")
-    run.uswap = uswap
-    while b"loading:1" in client("INFO", "persistence"):
-        time.sleep(0.1)
-    redis_verify(client, [k for k in keys if k % 10])
-    redis_verify(client, changed, (0, 1))
-    client.quit(run, server)
-    run.peak = peak
-    return "right"
-
-
 # ---- memcached -----------------------------------------------------------------
 
 
@@ -261,16 +144,25 @@ def upstream(path, size):
     threading.Thread(target=loop, daemon=True).start()
 
 
-def read_answer(sock, which, size):
+def read_answer(run, sock, which, size):
     file = sock.makefile("rb")
+    said = file.readline()
+    if said.split()[1:2] != [b"200"]:
+        raise Failed(f"nginx: answer {which} begins {said}: {run.said()}")
     while file.readline().strip():
         pass
+    done = 0
     for piece in pieces(which, size):
         got = file.read(len(piece))
-        if len(got) < len(piece):
-            raise Failed(f"nginx: answer {which} is cut short")
-        if got != piece:
-            raise Failed(f"WRONG: answer {which} of nginx is another")
+        at = next((i for i, (a, b) in enumerate(zip(got, piece)) if a != b),
+                  len(got)) if got != piece else len(piece)
+        if at < len(got):
+            raise Failed(f"WRONG: answer {which} of nginx is another at byte "
+                         f"{done + at}: {got[at:at + 16].hex()}")
+        if at < len(piece):
+            raise Failed(f"nginx: answer {which} is cut short at {done + at}: "
+                         f"{run.said()}")
+        done += at
 
 
 @job("nginx-light", ["nginx", "-v"],
@@ -291,7 +183,7 @@ def nginx(run):
     # Nobody reads until the proxy has it all.
     time.sleep(8)
     for i, sock in enumerate(socks):
-        read_answer(sock, i, size)
+        read_answer(run, sock, i, size)
     run.stop(server, signal.SIGQUIT)
     return "right"
 
