@@ -190,6 +190,22 @@ advise_slowly(struct piece p, int advice)
 	}
 }
 
+/* What the program lets go of need not be kept any more. */
+static int
+drop(struct piece p)
+{
+	void *addr = (void *)p.start;
+	size_t len = p.end - p.start;
+
+	if (p.flags & RANGE_KEPT) {
+		if (!ranges_reserve(&preload.ranges, 1))
+			return -ENOMEM;
+		uswap_unwire(preload.u, addr, len);
+		ranges_flag(&preload.ranges, p.start, p.end, 0, RANGE_KEPT);
+	}
+	return uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
+}
+
 static int
 advise_managed(struct piece p, int advice)
 {
@@ -204,9 +220,9 @@ advise_managed(struct piece p, int advice)
 		/* The kernel's answer for locked memory. */
 		if (p.flags & RANGE_LOCKED)
 			return -EINVAL;
-		return uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
+		return drop(p);
 	case MADV_DONTNEED_LOCKED:
-		return uswap_advise(preload.u, addr, len, USWAP_DONTNEED);
+		return drop(p);
 	case MADV_COLD: /* would send pages to the machine's swap space */
 		return p.flags & RANGE_LOCKED ? -EINVAL : 0;
 	case MADV_HUGEPAGE: /* pages are 4 KiB, and move */

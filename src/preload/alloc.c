@@ -3,7 +3,7 @@
  * alloc: between jemalloc, which is linked into this library, and the program.
  *
  * The C library's allocator takes memory in a way nobody can see; jemalloc calls
- * mmap(), which is ours.  Two of its symbols have other names here: see
+ * mmap(), which is ours.  Three of its symbols have other names here: see
  * tools/allocator.sh.
  *
  * Why is calloc ours?  The pager is started inside an mmap() that the allocator
@@ -28,10 +28,15 @@
  * allocator's lock can be held: such programs pay for a pager at once.
  */
 #include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "preload/preload.h"
 
@@ -44,8 +49,10 @@
 /* The least that jemalloc maps with huge pages: see jemalloc_madvise. */
 #define HUGE_MIN ((size_t)8 << 20)
 
-/* jemalloc's own, and what it calls instead of madvise. */
+/* jemalloc's own, and what it calls instead of madvise and pthread_mutex_lock. */
 void *jemalloc_calloc(size_t, size_t) __attribute__((visibility("hidden")));
+int jemalloc_mutex_lock(pthread_mutex_t *)
+    __attribute__((visibility("hidden")));
 int jemalloc_madvise(void *, size_t, int) __attribute__((visibility("hidden")));
 
 static _Atomic bool starting;
@@ -86,6 +93,25 @@ calloc_hook(size_t n, size_t size)
 }
 
 HOOK void *calloc(size_t, size_t) __attribute__((alias("calloc_hook")));
+
+/*
+ * jemalloc's locks are in managed memory.  With --inline nobody may wait for such in
+ * the kernel, where a page that leaves just then is the end of the process (see
+ * waits.c): it has spun already, and now looks every now and then.
+ */
+int
+jemalloc_mutex_lock(pthread_mutex_t *m)
+{
+	const struct timespec pause = {.tv_nsec = 20000};
+	int error, saved = errno;
+
+	if (!preload.inline_faults)
+		return pthread_mutex_lock(m);
+	while ((error = pthread_mutex_trylock(m)) == EBUSY)
+		syscall(SYS_nanosleep, &pause, NULL);
+	errno = saved;
+	return error;
+}
 
 /*
  * jemalloc looks here for its settings; the program's own MALLOC_CONF, if set,

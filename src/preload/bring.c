@@ -22,7 +22,7 @@ concerned(void)
 	if (preload.state != ACTIVE || preload_holds_lock)
 		return false;
 	if (whose == UNKNOWN) {
-		prctl(PR_GET_NAME, name);
+		syscall(SYS_prctl, PR_GET_NAME, name);
 		whose = strncmp(name, "uswap", 5) == 0 ? PAGERS : PROGRAMS;
 	}
 	return whose == PROGRAMS;

@@ -19,5 +19,11 @@ int uswap_preload_bring(const void *p, size_t len, int write);
 int uswap_preload_holds(const void *p, size_t len);
 /* Whether the page at p is managed and not in memory. */
 int uswap_preload_missing(const void *p);
+/*
+ * Where faults are SIGBUS, the range never leaves memory from now on, as long as it
+ * is mapped: the kernel writes to it when it likes.  0, or -errno: -ENOMEM more than
+ * half of the budget would be such.
+ */
+int uswap_preload_keep(const void *p, size_t len);
 
 #endif

@@ -102,9 +102,10 @@ map_over(void *addr, uintptr_t start, uintptr_t end, int prot)
 
 	for (a = start; a < end; a = e->end) {
 		e = ranges_at(&preload.ranges, a);
-		if (e->flags & RANGE_LOCKED)
-			uswap_unwire(preload.u, (void *)a,
-			    (e->end < end ? e->end : end) - a);
+		for (unsigned f = RANGE_LOCKED; f <= RANGE_KEPT; f <<= 1)
+			if (e->flags & f)
+				uswap_unwire(preload.u, (void *)a,
+				    (e->end < end ? e->end : end) - a);
 	}
 	error = uswap_advise(preload.u, addr, end - start, USWAP_DONTNEED);
 	if (error != 0)
@@ -435,7 +436,7 @@ mremap_locked(struct move *m, void **ret)
 	if (m->from && preload.state == ACTIVE)
 		preload_fill_gaps(old, old + m->old_len);
 	pieces = ranges_pieces(&preload.ranges, old, old + m->old_len);
-	if (!ranges_reserve(&preload.ranges, pieces + 3))
+	if (!ranges_reserve(&preload.ranges, pieces + 4))
 		return -ENOMEM;
 	if (preload.state == ACTIVE && m->onto && m->old_len == 0 &&
 	    m->flags == (MREMAP_MAYMOVE | MREMAP_FIXED)) {
@@ -458,9 +459,12 @@ mremap_locked(struct move *m, void **ret)
 	if (m->from) {
 		ranges_move(
 		    &preload.ranges, old, m->old_len, new, m->new_len, keep);
+		if (m->new_len > m->old_len) /* what is new is not wired */
+			ranges_flag(&preload.ranges, new + m->old_len,
+			    new + m->new_len, 0, RANGE_KEPT);
 		if (keep) /* the lock went with the pages */
 			ranges_flag(&preload.ranges, old, old + m->old_len, 0,
-			    RANGE_LOCKED);
+			    RANGE_LOCKED | RANGE_KEPT);
 	} else if (m->onto) {
 		ranges_remove(&preload.ranges, new, new + m->new_len);
 	}

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "preload/bring.h"
 #include "preload/pieces.h"
 #include "preload/preload.h"
 #include "preload/raw.h"
@@ -20,11 +21,12 @@
 /* ---- mlock --------------------------------------------------------------- */
 
 /*
- * Locks do not nest, wirings do: RANGE_LOCKED says which pieces are wired,
- * once.  It is set first, so that of two threads one wires.
+ * Locks do not nest, wirings do: a flag, RANGE_LOCKED or RANGE_KEPT, says which
+ * pieces are wired, once for each.  It is set first, so that of two threads one
+ * wires.
  */
 static bool
-claim(uintptr_t a, uintptr_t end, struct piece *p)
+claim(uintptr_t a, uintptr_t end, unsigned flag, struct piece *p)
 {
 	struct guard g;
 	bool room;
@@ -33,7 +35,7 @@ claim(uintptr_t a, uintptr_t end, struct piece *p)
 	room = ranges_reserve(&preload.ranges, 1);
 	*p = piece_at(a, end);
 	if (room && p->managed)
-		ranges_flag(&preload.ranges, p->start, p->end, RANGE_LOCKED, 0);
+		ranges_flag(&preload.ranges, p->start, p->end, flag, 0);
 	preload_unlock(&g);
 	return room;
 }
@@ -47,6 +49,20 @@ mark(const struct piece *p, unsigned set, unsigned clear)
 	if (ranges_reserve(&preload.ranges, 1))
 		ranges_flag(&preload.ranges, p->start, p->end, set, clear);
 	preload_unlock(&g);
+}
+
+/* Wires a piece that has been claimed, unless it is wired by that flag already. */
+static int
+wire(const struct piece *p, unsigned flag)
+{
+	int error;
+
+	if (p->flags & flag)
+		return 0;
+	error = uswap_wire(preload.u, (void *)p->start, p->end - p->start);
+	if (error != 0)
+		mark(p, 0, flag);
+	return error;
 }
 
 /* The kernel knows nothing of what the pager wires: its limit is kept here. */
@@ -97,20 +113,50 @@ mlock_managed(uintptr_t start, uintptr_t end, int flags)
 	int error = 0;
 
 	for (a = start; a < end && error == 0; a = p.end) {
-		if (!claim(a, end, &p))
+		if (!claim(a, end, RANGE_LOCKED, &p))
 			return -ENOMEM;
-		if (!p.managed) {
+		if (p.managed)
+			error = wire(&p, RANGE_LOCKED);
+		else
 			error =
 			    to_kernel(syscall(SYS_mlock2, a, p.end - a, flags));
-		} else if (!(p.flags & RANGE_LOCKED)) {
-			error = uswap_wire(preload.u, (void *)a, p.end - a);
-			if (error != 0)
-				mark(&p, 0, RANGE_LOCKED);
-		}
 	}
 	if (error == -EIO)
 		return -EAGAIN;
 	return error == -EAGAIN ? -ENOMEM : error; /* it is protected */
+}
+
+/* Before the pager starts it leaves the table for good, and stays the kernel's. */
+HOOK int
+uswap_preload_keep(const void *addr, size_t len)
+{
+	uintptr_t start, end;
+	struct piece p;
+	struct guard g;
+	int error = 0;
+
+	if (!preload.inline_faults ||
+	    len > UINTPTR_MAX - (uintptr_t)addr - PAGE)
+		return 0;
+	start = (uintptr_t)addr & ~(PAGE - 1);
+	end = ((uintptr_t)addr + len + PAGE - 1) & ~(PAGE - 1);
+	preload_lock(&g);
+	if (preload.state == TRACKING) {
+		if (ranges_reserve(&preload.ranges, 1))
+			ranges_remove(&preload.ranges, start, end);
+		else
+			error = -ENOMEM;
+	}
+	preload_unlock(&g);
+	if (preload.state != ACTIVE)
+		return error;
+	for (; start < end && error == 0; start = p.end) {
+		if (!claim(start, end, RANGE_KEPT, &p))
+			return -ENOMEM;
+		if (p.managed)
+			error = wire(&p, RANGE_KEPT);
+	}
+	return error;
 }
 
 /*

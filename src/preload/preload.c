@@ -404,6 +404,12 @@ preload_init(int argc, char **argv, char **envp)
 	    (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	say_init();
 	exit_init();
+	if (preload.inline_faults && is_golang()) {
+		say("%s is written in Go, whose stacks are too small for "
+		    "--inline; run it without",
+		    preload.program);
+		raw_exit(125);
+	}
 	if (alloc_is_foreign()) {
 		struct guard g;
 

@@ -131,6 +131,9 @@ void fork_init(void);
 /* sigbus.c: in the constructor, once inline_faults is known. */
 void sigbus_init(void);
 
+/* golang.c: whether the program is written in Go. */
+bool is_golang(void);
+
 /* exit.c */
 void exit_init(void);
 /* In a forked child: it is a process of its own. */

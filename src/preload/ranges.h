@@ -29,10 +29,11 @@
 enum {
 	RANGE_WRITE = 1, /* mapped with PROT_WRITE */
 	RANGE_LOCKED = 2, /* the program has called mlock() on it */
-	RANGE_DONTFORK = 4, /* a forked child is not to have it */
-	RANGE_WIPEONFORK = 8, /* reads as zeros in a forked child */
-	RANGE_NEW = 16, /* locked by the mlockall that goes on */
-	RANGE_YOUNG = 32, /* not managed yet: see preload_settle */
+	RANGE_KEPT = 4, /* wired for uswap_preload_keep: see bring.h */
+	RANGE_DONTFORK = 8, /* a forked child is not to have it */
+	RANGE_WIPEONFORK = 16, /* reads as zeros in a forked child */
+	RANGE_NEW = 32, /* locked by the mlockall that goes on */
+	RANGE_YOUNG = 64, /* not managed yet: see preload_settle */
 };
 
 struct range {

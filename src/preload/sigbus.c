@@ -53,9 +53,25 @@ strip(int how, const sigset_t *set, sigset_t *copy)
 }
 
 /*
- * The library installs its own action by this, before the state is ACTIVE.  A
- * child that is OFF has none of its own any more to protect.
+ * Whose the action is changes while the pager is started, under the lock: the
+ * library installs its own by this function then.  A child that is OFF has none of
+ * its own any more to protect.
  */
+static int
+sigbus_action(const struct sigaction *act, struct sigaction *old)
+{
+	struct guard g;
+	int error = 0;
+	bool ours;
+
+	preload_lock(&g);
+	ours = preload.state == ACTIVE;
+	if (!ours && next_sigaction(SIGBUS, act, old) != 0)
+		error = -errno;
+	preload_unlock(&g);
+	return ours ? uswap_sigaction(act, old) : error;
+}
+
 HOOK int
 sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
@@ -64,16 +80,16 @@ sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 
 	if (next_sigaction == NULL)
 		sigbus_init();
-	if (!preload.inline_faults)
+	if (!preload.inline_faults || preload_holds_lock)
 		return next_sigaction(sig, act, old);
 	if (act != NULL) {
 		a = *act;
 		sigdelset(&a.sa_mask, SIGBUS);
 		act = &a;
 	}
-	if (sig != SIGBUS || preload.state != ACTIVE)
+	if (sig != SIGBUS)
 		return next_sigaction(sig, act, old);
-	error = uswap_sigaction(act, old);
+	error = sigbus_action(act, old);
 	if (error == 0)
 		return 0;
 	errno = -error;

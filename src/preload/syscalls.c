@@ -13,10 +13,11 @@
  * pipe or a message from a socket, takes it into memory that is not managed, and
  * copies.  What gives something goes on after the part that was there.
  *
- * stdio makes its system calls where nobody sees them: its streams get buffers
- * that are not managed, and large blocks go by way of one.
+ * Others of the library's sources: streams.c stdio, programs.c the start of
+ * programs, signals.c masks and stacks, waits.c mutexes and the like, bare.c calls whose
+ * arguments mean something else each time, within.c what the C library reads by itself.
  *
- * What remains cannot work: see docs/decisions/0029-user-faults.md.
+ * What remains cannot work: see docs/decisions/0031-inline-for-everybody.md.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -25,7 +26,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -51,32 +51,8 @@
 #include <sys/xattr.h>
 #include <time.h>
 
-/* They may be macros, too. */
-#undef fread_unlocked
-#undef fwrite_unlocked
-
-#include "preload/bring.h"
+#include "preload/again.h"
 #include "preload/raw.h"
-
-#define HOOK __attribute__((visibility("default")))
-
-/* The next definition of a function: the C library's. */
-#define NEXT(name)                                                             \
-	({                                                                     \
-		static __typeof__(&(name)) next_;                              \
-		if (next_ == NULL)                                             \
-			next_ = (__typeof__(&(name)))dlsym(RTLD_NEXT, #name);  \
-		next_;                                                         \
-	})
-
-/* ---- calls that can be made again ---------------------------------------- */
-
-/* So often a page may leave between its touch and the call. */
-#define TRIES     100
-
-#define IN(p, n)  uswap_preload_bring((p), (n), 0) /* the kernel reads it */
-#define OUT(p, n) uswap_preload_bring((p), (n), 1) /* the kernel writes it */
-#define NAME(p)   IN((p), 4096) /* wherever it ends */
 
 /* A vector and what it points to. */
 static int
@@ -104,21 +80,6 @@ bring_messages(struct mmsghdr *m, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		some |= bring_message(&m[i].msg_hdr);
-	return some;
-}
-
-/* argv or envp. */
-static int
-bring_strings(char *const *v)
-{
-	int some = 0;
-
-	for (; v != NULL; v++) {
-		some |= IN(v, sizeof(*v));
-		if (*v == NULL)
-			break;
-		some |= IN(*v, strlen(*v) + 1);
-	}
 	return some;
 }
 
@@ -191,11 +152,6 @@ bring_strings(char *const *v)
 		OUT(t, sizeof(*t)))                                            \
 	X(int, nanosleep, (const struct timespec *a, struct timespec *b),      \
 	    (a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                    \
-	X(int, ppoll,                                                          \
-	    (struct pollfd * p, nfds_t n, const struct timespec *t,            \
-		const sigset_t *s),                                            \
-	    (p, n, t, s),                                                      \
-	    OUT(p, n * sizeof(*p)) | IN(t, sizeof(*t)) | IN(s, sizeof(*s)))    \
 	X(int, timerfd_settime,                                                \
 	    (int d, int f, const struct itimerspec *a, struct itimerspec *b),  \
 	    (d, f, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))              \
@@ -203,8 +159,6 @@ bring_strings(char *const *v)
 	    IN(s, sizeof(*s)))                                                 \
 	X(int, sigprocmask, (int h, const sigset_t *a, sigset_t *b),           \
 	    (h, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                 \
-	X(int, sigaltstack, (const stack_t *a, stack_t *b), (a, b),            \
-	    IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                            \
 	X(int, inotify_add_watch, (int d, const char *a, uint32_t m),          \
 	    (d, a, m), NAME(a))                                                \
 	X(int, sendmmsg, (int d, struct mmsghdr *m, unsigned n, int f),        \
@@ -231,30 +185,38 @@ bring_strings(char *const *v)
 	    (int d, const struct iovec *v, size_t n, unsigned f),              \
 	    (d, v, n, f), bring_vector(v, n, 0))                               \
 	X(int, uname, (struct utsname * u), (u), OUT(u, sizeof(*u)))           \
-	X(int, execve, (const char *a, char *const v[], char *const e[]),      \
-	    (a, v, e), NAME(a) | bring_strings(v) | bring_strings(e))
+	X(int, chown, (const char *a, uid_t u, gid_t g), (a, u, g), NAME(a))   \
+	X(int, lchown, (const char *a, uid_t u, gid_t g), (a, u, g), NAME(a))  \
+	X(int, fchownat, (int d, const char *a, uid_t u, gid_t g, int f),      \
+	    (d, a, u, g, f), NAME(a))                                          \
+	X(int, fchmodat, (int d, const char *a, mode_t m, int f),              \
+	    (d, a, m, f), NAME(a))                                             \
+	X(int, mkdirat, (int d, const char *a, mode_t m), (d, a, m), NAME(a))  \
+	X(int, mkfifo, (const char *a, mode_t m), (a, m), NAME(a))             \
+	X(int, remove, (const char *a), (a), NAME(a))                          \
+	X(int, renameat, (int d, const char *a, int e, const char *b),         \
+	    (d, a, e, b), NAME(a) | NAME(b))                                   \
+	X(int, symlinkat, (const char *a, int d, const char *b), (a, d, b),    \
+	    NAME(a) | NAME(b))                                                 \
+	X(int, linkat, (int d, const char *a, int e, const char *b, int f),    \
+	    (d, a, e, b, f), NAME(a) | NAME(b))                                \
+	X(ssize_t, readlinkat, (int d, const char *a, char *p, size_t n),      \
+	    (d, a, p, n), NAME(a) | OUT(p, n))                                 \
+	X(int, fstatfs, (int d, struct statfs *s), (d, s), OUT(s, sizeof(*s))) \
+	X(int, utimes, (const char *a, const struct timeval t[2]), (a, t),     \
+	    NAME(a) | IN(t, 2 * sizeof(*t)))                                   \
+	X(int, futimens, (int d, const struct timespec t[2]), (d, t),          \
+	    IN(t, 2 * sizeof(*t)))                                             \
+	X(int, socketpair, (int d, int t, int p, int v[2]), (d, t, p, v),      \
+	    OUT(v, 2 * sizeof(*v)))                                            \
+	X(int, setitimer,                                                      \
+	    (__itimer_which_t w, const struct itimerval *a,                    \
+		struct itimerval *b),                                          \
+	    (w, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                 \
+	X(int, setrlimit, (__rlimit_resource_t w, const struct rlimit *r),     \
+	    (w, r), IN(r, sizeof(*r)))
 
-/*
- * The C library's declarations say of some arguments that they are not NULL;
- * nobody here relies on it.
- */
-#define DEFINE(type, name, params, args, bring)                                \
-	HOOK type name params                                                  \
-	{                                                                      \
-		type ret = NEXT(name) args;                                    \
-		for (int i_ = 0; ret == -1 && errno == EFAULT && i_ < TRIES && \
-				 (bring) != 0;                                 \
-		     i_++)                                                     \
-			ret = NEXT(name) args;                                 \
-		return ret;                                                    \
-	}
 CALLS(DEFINE)
-
-/* The same for those with another idea of failing; `failed` looks at ret. */
-#define AGAIN(ret, call, failed, bring)                                        \
-	for (int i_ = 0;                                                       \
-	     (ret) = (call), (failed) && i_ < TRIES && (bring) != 0; i_++)     \
-		;
 
 #define OPEN(name, params, args, path)                                         \
 	HOOK int name params                                                   \
@@ -284,32 +246,6 @@ getcwd(char *p, size_t n)
 
 	AGAIN(
 	    ret, NEXT(getcwd)(p, n), ret == NULL && errno == EFAULT, OUT(p, n))
-	return ret;
-}
-
-HOOK int
-posix_spawn(pid_t *pid, const char *path,
-    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
-    char *const argv[], char *const envp[])
-{
-	int ret;
-
-	AGAIN(ret, NEXT(posix_spawn)(pid, path, actions, attr, argv, envp),
-	    ret == EFAULT,
-	    NAME(path) | bring_strings(argv) | bring_strings(envp))
-	return ret;
-}
-
-HOOK int
-posix_spawnp(pid_t *pid, const char *path,
-    const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
-    char *const argv[], char *const envp[])
-{
-	int ret;
-
-	AGAIN(ret, NEXT(posix_spawnp)(pid, path, actions, attr, argv, envp),
-	    ret == EFAULT,
-	    NAME(path) | bring_strings(argv) | bring_strings(envp))
 	return ret;
 }
 
@@ -370,6 +306,37 @@ wait(int *status)
 	return waitpid(-1, status, 0);
 }
 
+HOOK pid_t
+wait4(pid_t pid, int *status, int options, struct rusage *usage)
+{
+	int s = 0;
+	struct rusage u;
+	pid_t ret = NEXT(wait4)(pid, &s, options, &u);
+
+	if (status != NULL && ret > 0)
+		*status = s;
+	if (usage != NULL && ret > 0)
+		*usage = u;
+	return ret;
+}
+
+HOOK pid_t
+wait3(int *status, int options, struct rusage *usage)
+{
+	return wait4(-1, status, options, usage);
+}
+
+HOOK int
+waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	siginfo_t in = {0};
+	int ret = NEXT(waitid)(type, id, &in, options);
+
+	if (info != NULL && ret == 0)
+		*info = in;
+	return ret;
+}
+
 HOOK int
 accept4(int fd, struct sockaddr *a, socklen_t *len, int flags)
 {
@@ -420,9 +387,6 @@ copy_file_range(
 }
 
 /* ---- what gives bytes to the kernel -------------------------------------- */
-
-/* More is brought in, or taken, in several steps. */
-#define BOUNCE ((size_t)1 << 20)
 
 typedef ssize_t transfer(int fd, char *p, size_t n, void *how);
 
@@ -484,8 +448,7 @@ HOOK ssize_t pwrite64(int, const void *, size_t, off_t)
 
 /* ---- what takes bytes from the kernel ------------------------------------ */
 
-/* Memory that is not managed, for the time of a call. */
-static char *
+char *
 bounce_get(size_t n)
 {
 	char *p = raw_mmap(NULL, n, PROT_READ | PROT_WRITE,
@@ -494,7 +457,7 @@ bounce_get(size_t n)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static void
+void
 bounce_put(char *p, size_t n)
 {
 	int error = errno;
@@ -799,162 +762,6 @@ recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
 	return i > 0 || n == 0 ? (int)i : -1;
 }
 
-/* ---- stdio --------------------------------------------------------------- */
-
-#define STREAM_BUFFER ((size_t)8192)
-#define STREAM_MARK   UINT64_C(0x7573776170627566)
-
-struct stream_head {
-	uint64_t mark;
-	uint64_t pad[7];
-};
-
-/* A stream gets a buffer that is not managed; it goes with the stream. */
-static FILE *
-adopt(FILE *f, int mode)
-{
-	struct stream_head *h;
-
-	if (f == NULL)
-		return f;
-	h = (struct stream_head *)bounce_get(STREAM_BUFFER);
-	if (h == NULL)
-		return f;
-	h->mark = STREAM_MARK;
-	if (NEXT(setvbuf)(
-		f, (char *)(h + 1), mode, STREAM_BUFFER - sizeof(*h)) != 0)
-		bounce_put((char *)h, STREAM_BUFFER);
-	return f;
-}
-
-/* Ours, if the stream still has it; else NULL. */
-static struct stream_head *
-adopted(FILE *f)
-{
-	uintptr_t base = (uintptr_t)f->_IO_buf_base;
-	struct stream_head *h = (struct stream_head *)base - 1;
-
-	if (base == 0 || (base & (4096 - 1)) != sizeof(*h))
-		return NULL;
-	return h->mark == STREAM_MARK ? h : NULL;
-}
-
-#define STREAM(name, params, args, bring)                                      \
-	HOOK FILE *name params                                                 \
-	{                                                                      \
-		FILE *ret;                                                     \
-                                                                               \
-		AGAIN(ret, NEXT(name) args, ret == NULL && errno == EFAULT,    \
-		    bring)                                                     \
-		return adopt(ret, _IOFBF);                                     \
-	}
-STREAM(fopen, (const char *a, const char *m), (a, m), NAME(a))
-STREAM(fopen64, (const char *a, const char *m), (a, m), NAME(a))
-STREAM(fdopen, (int d, const char *m), (d, m), 0)
-STREAM(popen, (const char *a, const char *m), (a, m), 0)
-STREAM(tmpfile, (void), (), 0)
-STREAM(tmpfile64, (void), (), 0)
-
-HOOK int
-setvbuf(FILE *f, char *p, int mode, size_t n)
-{
-	if (p == NULL || !uswap_preload_holds(p, n))
-		return NEXT(setvbuf)(f, p, mode, n);
-	adopt(f, mode);
-	return 0;
-}
-
-HOOK int
-fclose(FILE *f)
-{
-	struct stream_head *h = adopted(f);
-	int ret = NEXT(fclose)(f);
-
-	if (h != NULL)
-		bounce_put((char *)h, STREAM_BUFFER);
-	return ret;
-}
-
-HOOK int
-pclose(FILE *f)
-{
-	struct stream_head *h = adopted(f);
-	int ret = NEXT(pclose)(f);
-
-	if (h != NULL)
-		bounce_put((char *)h, STREAM_BUFFER);
-	return ret;
-}
-
-/* Blocks of this size and more pass by the stream's buffer. */
-#define BLOCK ((size_t)4096)
-
-typedef size_t block_fn(void *, size_t, size_t, FILE *);
-
-static size_t
-block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
-{
-	size_t len, done = 0, some, r;
-	char *b;
-
-	if (__builtin_mul_overflow(size, n, &len) || len < BLOCK ||
-	    !uswap_preload_holds(p, len))
-		return fn(p, size, n, f);
-	b = bounce_get(BOUNCE);
-	if (b == NULL)
-		return 0;
-	do {
-		some = len - done < BOUNCE ? len - done : BOUNCE;
-		if (!out)
-			memcpy(b, (char *)p + done, some);
-		r = fn(b, 1, some, f);
-		if (out)
-			memcpy((char *)p + done, b, r);
-		done += r;
-	} while (r == some && done < len);
-	bounce_put(b, BOUNCE);
-	return done / size;
-}
-
-HOOK size_t
-fread(void *p, size_t size, size_t n, FILE *f)
-{
-	return block(NEXT(fread), p, size, n, f, 1);
-}
-
-HOOK size_t
-fread_unlocked(void *p, size_t size, size_t n, FILE *f)
-{
-	return block(NEXT(fread_unlocked), p, size, n, f, 1);
-}
-
-HOOK size_t
-fwrite(const void *p, size_t size, size_t n, FILE *f)
-{
-	return block((block_fn *)NEXT(fwrite), (void *)p, size, n, f, 0);
-}
-
-HOOK size_t
-fwrite_unlocked(const void *p, size_t size, size_t n, FILE *f)
-{
-	return block(
-	    (block_fn *)NEXT(fwrite_unlocked), (void *)p, size, n, f, 0);
-}
-
-HOOK int
-fputs(const char *s, FILE *f)
-{
-	size_t len = strlen(s);
-
-	return fwrite(s, 1, len, f) == len ? 1 : EOF;
-}
-
-static void __attribute__((constructor)) adopt_all(void)
-{
-	adopt(stdin, _IOFBF);
-	adopt(stdout, isatty(1) ? _IOLBF : _IOFBF);
-}
-
 /*
  * Programs built with large files call these, which are the same: off_t has 64
  * bits.  Their declarations name other types, so that the compiler knows nothing
@@ -967,6 +774,8 @@ SAME(fstat64, fstat);
 SAME(fstatat64, fstatat);
 SAME(statfs64, statfs);
 SAME(truncate64, truncate);
+SAME(fstatfs64, fstatfs);
+SAME(setrlimit64, setrlimit);
 SAME(getrlimit64, getrlimit);
 SAME(preadv64, preadv);
 SAME(pwritev64, pwritev);

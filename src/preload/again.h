@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * again: what the sources of libuswap-syscalls.so share: see syscalls.c.
+ */
+#ifndef USWAP_PRELOAD_AGAIN_H
+#define USWAP_PRELOAD_AGAIN_H
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdint.h>
+
+#include "preload/bring.h"
+
+#define HOOK __attribute__((visibility("default")))
+
+/*
+ * The next definition of a function: the C library's.  All are looked up in a
+ * constructor (within.c), for a handler of a fault must not enter ld.so; what is
+ * called before it, by itself.
+ */
+struct next {
+	const char *name;
+	void *function;
+};
+#define NEXT(called)                                                           \
+	({                                                                     \
+		static struct next next_ __attribute__((                       \
+		    section("uswap_next"), used)) = {.name = #called};         \
+		if (next_.function == NULL)                                    \
+			next_.function = dlsym(RTLD_NEXT, next_.name);         \
+		(__typeof__(&(called)))next_.function;                         \
+	})
+
+/* So often a page may leave between its touch and the call. */
+#define TRIES     100
+
+#define IN(p, n)  uswap_preload_bring((p), (n), 0) /* the kernel reads it */
+#define OUT(p, n) uswap_preload_bring((p), (n), 1) /* the kernel writes it */
+#define NAME(p)   IN((p), 4096) /* wherever it ends */
+
+/* Sets ret to the call's result; `failed` looks at ret. */
+#define AGAIN(ret, call, failed, bring)                                        \
+	for (int i_ = 0;                                                       \
+	     (ret) = (call), (failed) && i_ < TRIES && (bring) != 0; i_++)     \
+		;
+
+/*
+ * One row of a table of calls that fail by -1.  The C library's declarations say
+ * of some arguments that they are not NULL; nobody here relies on it.
+ */
+#define DEFINE(type, name, params, args, bring)                                \
+	HOOK type name params                                                  \
+	{                                                                      \
+		type ret;                                                      \
+                                                                               \
+		AGAIN(                                                         \
+		    ret, NEXT(name) args, ret == -1 && errno == EFAULT, bring) \
+		return ret;                                                    \
+	}
+
+/*
+ * syscalls.c: memory that is not managed, for the time of a call; errno is kept.
+ * More than BOUNCE is given, or taken, in several steps.
+ */
+#define BOUNCE ((size_t)1 << 20)
+char *bounce_get(size_t n); /* NULL: ENOMEM */
+void bounce_put(char *p, size_t n);
+
+/* within.c: the code of the library that a function is in; empty: of none. */
+struct text {
+	uintptr_t start;
+	size_t len;
+};
+struct text text_of(const void *function);
+static inline int
+text_has(const struct text *t, const void *address)
+{
+	return (uintptr_t)address - t->start < t->len;
+}
+
+/* programs.c: argv or envp, and what it points to. */
+int bring_strings(char *const *v);
+
+#endif
