@@ -56,8 +56,8 @@ void program_of(pid_t pid, char *text, size_t size);
 const char *program_find(const char *name);
 
 /* libs.c */
-/* The value of LD_PRELOAD for the program; fails when the library is missing. */
-const char *preload_list(void);
+/* The value of LD_PRELOAD for the program; fails when a library is missing. */
+const char *preload_list(bool inline_faults);
 
 /* memory.c */
 /* The budget when none is given: half of what may be used. */

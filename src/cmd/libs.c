@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libs: finds the library that is preloaded.
+ * libs: finds the libraries that are preloaded.
  *
  * libuswap-preload.so lies beside the command (a build directory), or where it
  * was installed, or in the usual place relative to the command (an unpacked
- * archive).
+ * archive); libuswap-syscalls.so, which --inline takes, too, beside it.
  */
 #include <glob.h>
 #include <limits.h>
@@ -19,7 +19,8 @@
 #define USWAP_PRELOAD_DIR "/usr/local/lib/uswap"
 #endif
 
-#define PRELOAD "libuswap-preload.so"
+#define PRELOAD  "libuswap-preload.so"
+#define SYSCALLS "libuswap-syscalls.so"
 
 /* The first readable file that matches the pattern; NULL when there is none. */
 static char *
@@ -78,13 +79,33 @@ check_name(const char *path)
 		    path);
 }
 
+static const char *
+find_syscalls(const char *preload)
+{
+	int dir = (int)(strrchr(preload, '/') - preload);
+	char *path;
+
+	if (asprintf(&path, "%.*s/" SYSCALLS, dir, preload) < 0)
+		fail(EXIT_USWAP, "out of memory");
+	if (access(path, R_OK) != 0)
+		fail(EXIT_USWAP,
+		    "cannot read %s, which --inline takes; install uswap again",
+		    path);
+	return path;
+}
+
+static bool
+ends(const char *item, size_t len, const char *tail)
+{
+	size_t n = strlen(tail);
+
+	return len >= n && strncmp(item + len - n, tail, n) == 0;
+}
+
 static bool
 is_ours(const char *item, size_t len)
 {
-	static const char tail[] = "/" PRELOAD;
-	size_t n = sizeof(tail) - 1;
-
-	return len >= n && strncmp(item + len - n, tail, n) == 0;
+	return ends(item, len, "/" PRELOAD) || ends(item, len, "/" SYSCALLS);
 }
 
 /*
@@ -92,19 +113,21 @@ is_ours(const char *item, size_t len)
  * ours a second time (uswap run inside uswap run).
  */
 const char *
-preload_list(void)
+preload_list(bool inline_faults)
 {
 	const char *preload = find_preload(), *old = getenv("LD_PRELOAD");
+	const char *first = inline_faults ? find_syscalls(preload) : "";
 	char *list;
 	size_t len;
 
 	check_name(preload);
 	if (old == NULL)
 		old = "";
-	list = malloc(strlen(preload) + strlen(old) + 2);
+	list = malloc(strlen(first) + strlen(preload) + strlen(old) + 3);
 	if (list == NULL)
 		fail(EXIT_USWAP, "out of memory");
-	len = (size_t)sprintf(list, "%s", preload);
+	len = (size_t)sprintf(
+	    list, "%s%s%s", first, *first != '\0' ? ":" : "", preload);
 	while (*(old += strspn(old, ": \t\n")) != '\0') {
 		size_t n = strcspn(old, ": \t\n");
 

@@ -40,8 +40,8 @@ const char run_usage[] =
     "                grow beyond the budget (the default), wait until there is\n"
     "                space, or end by SIGKILL\n"
     "  --inline      let the threads that touch what is out bring it in, which is\n"
-    "                faster; only for programs that give system calls no memory\n"
-    "                of theirs but what they have just touched: see uswap-run(1)\n"
+    "                faster and needs nobody's permission; not every program can\n"
+    "                live with it: see uswap-run(1)\n"
     "  --stats FILE  write statistics as JSON when the program ends\n"
     "  -v            say what is in force, and a summary when the program ends\n"
     "  -h, --help    show this text\n"
@@ -336,14 +336,34 @@ prepare_swap(struct options *o)
 	set("USWAP_SWAP", joined);
 }
 
+/*
+ * Who may not have faults of the kernel's answered, and may have those of the
+ * program's, is told of both ways on; which is taken is not for us to choose: see
+ * docs/decisions/0031-inline-for-everybody.md.
+ */
+static void
+check_permitted(bool inline_faults)
+{
+	char *why;
+
+	if ((inline_faults ? uswap_probe_inline() : uswap_probe()) == 0)
+		return;
+	why = must_print("%s", uswap_error());
+	if (!inline_faults && uswap_probe_inline() == 0)
+		fail(EXIT_USWAP,
+		    "%s; without root, use \"uswap run --inline\", which most "
+		    "programs can live with: see uswap-run(1)",
+		    why);
+	fail(EXIT_USWAP, "%s", why);
+}
+
 static void
 prepare(struct options *o)
 {
-	const char *list = preload_list();
+	const char *list = preload_list(o->inline_faults);
 	char number[32];
 
-	if ((o->inline_faults ? uswap_probe_inline() : uswap_probe()) != 0)
-		fail(EXIT_USWAP, "%s", uswap_error());
+	check_permitted(o->inline_faults);
 	prepare_swap(o);
 	if (o->stats != NULL)
 		set("USWAP_STATS", check_stats(o->stats));

@@ -411,9 +411,7 @@ sigbus_begin(struct uswap *u, char *err, size_t errlen)
 	int error = pmap_here(u->pmap, &here);
 
 	if (error != 0) {
-		strf(err, errlen,
-		    "faults cannot be answered inline here: it takes Linux 6.9 "
-		    "or later, and permission to use pidfd_getfd");
+		strf(err, errlen, "%s", PMAP_NO_HERE);
 		return error;
 	}
 	error = inline_init(&u->inline_pool, &u->pager, here, &u->handler[0]);

@@ -104,6 +104,9 @@ int pmap_probe_uffd(bool inline_, char *err, size_t errlen);
  * asked for, and to be closed by pmap_close_here, in such a thread; -ENOSYS.
  */
 int pmap_here(struct pmap *, struct pmap **ret);
+#define PMAP_NO_HERE                                                           \
+	"faults cannot be answered inline here: it takes Linux 6.9 or later, " \
+	"and permission to use pidfd_getfd"
 void pmap_close_here(struct pmap *);
 
 /*

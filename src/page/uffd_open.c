@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/base.h"
+#include "base/herefd.h"
 #include "base/log.h"
 #include "page/pmap.h"
 #include "page/uffd.h"
@@ -151,8 +152,19 @@ pmap_probe_uffd(bool inline_, char *err, size_t errlen)
 	uint64_t features;
 	int fd = uffd_open(inline_, &features, err, errlen);
 
+	struct herefd h;
+	int error = 0;
+
 	if (fd < 0)
 		return fd;
+	if (inline_) {
+		herefd_init(&h, fd);
+		error = herefd_again(&h);
+		if (error >= 0)
+			close(error);
+		else
+			strf(err, errlen, "%s", PMAP_NO_HERE);
+	}
 	close(fd);
-	return 0;
+	return error < 0 ? -ENOSYS : 0;
 }
