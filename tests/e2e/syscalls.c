@@ -654,6 +654,62 @@ t_futex(void)
 	    NULL, 0);
 }
 
+static volatile bool evicted_enough;
+
+static void *
+evict(void *arg)
+{
+	while (!evicted_enough)
+		out();
+	return arg;
+}
+
+static void *
+take_turns(void *arg)
+{
+	struct shared *s = arg;
+
+	for (int i = 0; i < 300; i++) {
+		pthread_mutex_lock(&s->mutex);
+		s->turn++;
+		pthread_cond_signal(&s->cond);
+		pthread_cond_wait(&s->cond, &s->mutex);
+		pthread_mutex_unlock(&s->mutex);
+		sem_wait(&s->sem);
+		sem_post(&s->sem);
+	}
+	__atomic_add_fetch(&s->word, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* What threads wait for leaves at any moment. */
+static void
+t_locks(void)
+{
+	struct shared *s = take(sizeof(*s));
+	pthread_t t[4], out_of_it;
+
+	memset(s, 0, sizeof(*s));
+	pthread_mutex_init(&s->mutex, NULL);
+	pthread_cond_init(&s->cond, NULL);
+	sem_init(&s->sem, 0, 1);
+	evicted_enough = false;
+	MUST(pthread_create(&out_of_it, NULL, evict, NULL) == 0);
+	for (int i = 0; i < 4; i++)
+		MUST(pthread_create(&t[i], NULL, take_turns, s) == 0);
+	while (__atomic_load_n(&s->word, __ATOMIC_SEQ_CST) < 4) {
+		pthread_mutex_lock(&s->mutex);
+		pthread_cond_broadcast(&s->cond);
+		pthread_mutex_unlock(&s->mutex);
+		usleep(100);
+	}
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	evicted_enough = true;
+	pthread_join(out_of_it, NULL);
+	say(s->turn, NULL, 0);
+}
+
 /* Deeper than what is there. */
 static long
 dig(int depth)
@@ -700,11 +756,14 @@ t_stack(void)
 /* ---- signals ------------------------------------------------------------- */
 
 static volatile long handled;
+static char *volatile in_handler; /* touched there */
 
 static void
 handler(int sig)
 {
 	handled += sig + dig(10);
+	if (in_handler != NULL)
+		in_handler[SIZE / 2]++;
 	out();
 }
 
@@ -728,8 +787,52 @@ t_altstack(void)
 		raise(SIGUSR1);
 	}
 	say(handled, NULL, 0);
+	/* The same memory again, after it was let go of. */
 	ss->ss_flags = SS_DISABLE;
 	MUST(sigaltstack(ss, NULL) == 0);
+	madvise(mem, MEM, MADV_DONTNEED);
+	*ss = (stack_t){.ss_sp = p, .ss_size = (size_t)64 << 10};
+	MUST(sigaltstack(ss, NULL) == 0);
+	out();
+	raise(SIGUSR1);
+	say(handled, NULL, 0);
+	ss->ss_flags = SS_DISABLE;
+	MUST(sigaltstack(ss, NULL) == 0);
+}
+
+/* A handler that runs while a call's own mask blocks everything else. */
+static void
+t_masks(void)
+{
+	struct sigaction sa = {.sa_handler = handler};
+	sigset_t *all = take(sizeof(*all)), usr, old;
+	struct timespec *ts = take(sizeof(*ts));
+	struct epoll_event *e = take(sizeof(*e));
+	int ep = epoll_create1(0);
+
+	*ts = (struct timespec){5, 0};
+	sigemptyset(&usr);
+	sigaddset(&usr, SIGUSR1);
+	MUST(sigaction(SIGUSR1, &sa, NULL) == 0);
+	MUST(sigprocmask(SIG_BLOCK, &usr, &old) == 0);
+	for (int i = 0; i < 4; i++) {
+		char *p = take(SIZE);
+
+		in_handler = p;
+		fill(p, SIZE, (unsigned)i);
+		sigfillset(all);
+		sigdelset(all, SIGUSR1);
+		raise(SIGUSR1);
+		out();
+		say(i == 0   ? sigsuspend(all)
+		    : i == 1 ? ppoll(NULL, 0, ts, all)
+		    : i == 2 ? pselect(0, NULL, NULL, NULL, ts, all)
+			     : epoll_pwait(ep, e, 1, 5000, all),
+		    p, SIZE);
+	}
+	in_handler = NULL;
+	MUST(sigprocmask(SIG_SETMASK, &old, NULL) == 0);
+	close(ep);
 }
 
 /* ---- numbers ------------------------------------------------------------- */
@@ -813,6 +916,49 @@ t_spawn(void)
 	out();
 	MUST(waitpid(pid, status, 0) == pid);
 	say(WEXITSTATUS(*status), NULL, 0);
+	argv[2] = text("exit 7");
+	out();
+	pid = vfork();
+	if (pid == 0) {
+		execv(path, argv);
+		_exit(1);
+	}
+	MUST(pid > 0);
+	out();
+	MUST(wait4(pid, status, 0, NULL) == pid);
+	say(WEXITSTATUS(*status), NULL, 0);
+	out();
+	pid = vfork();
+	if (pid == 0) {
+		execl(path, argv[0], argv[1], argv[2], NULL);
+		_exit(1);
+	}
+	MUST(pid > 0 && waitpid(pid, status, 0) == pid);
+	say(WEXITSTATUS(*status), NULL, 0);
+	out();
+	say(system(argv[2]), NULL, 0);
+}
+
+/* Files that the C library reads by itself, into memory that it has of malloc. */
+static void
+t_within(void)
+{
+	time_t epoch = 0;
+	char *blocks[300];
+	struct tm tm;
+
+	/* What it gets is memory that has been used, and is out. */
+	for (int i = 0; i < 300; i++)
+		blocks[i] = memset(malloc(PAGE), 1, PAGE);
+	setenv("TZ", "Asia/Tokyo", 1);
+	for (int i = 0; i < 300; i++)
+		MUST(madvise((void *)((uintptr_t)blocks[i] & ~(PAGE - 1)), PAGE,
+			 MADV_PAGEOUT) == 0);
+	for (int i = 0; i < 300; i++)
+		free(blocks[i]);
+	tzset();
+	localtime_r(&epoch, &tm);
+	say(tm.tm_hour, NULL, 0);
 }
 
 /* Made before there is a pager; looks at this process when told. */
@@ -906,11 +1052,14 @@ static const struct {
     {"waiting", t_waiting},
     {"events", t_events},
     {"futex", t_futex},
+    {"locks", t_locks},
     {"stack", t_stack},
     {"altstack", t_altstack},
+    {"masks", t_masks},
     {"numbers", t_numbers},
     {"ipc", t_ipc},
     {"spawn", t_spawn},
+    {"within", t_within},
     {"outside", t_outside},
 };
 

@@ -6,6 +6,7 @@
 #	USWAP		the command (default build/uswap)
 #	USWAP_SCALE	check (default: seconds) or full (minutes)
 #	TMPDIR		where the data goes (default /var/tmp); must be a disk
+# What the script needs may be had by an option of `uswap run` only: probe_options.
 # Exit codes: 0 passed, 77 skipped, else failed.
 # shellcheck shell=sh disable=SC2034 # bin is for them
 
@@ -58,7 +59,8 @@ export XDG_RUNTIME_DIR="$dir"
 
 [ -x "$USWAP" ] || skip "no $USWAP"
 need python3
-if ! "$USWAP" run true 2>"$dir/probe"; then
+# shellcheck disable=SC2086 # no options are no argument
+if ! "$USWAP" run ${probe_options:-} true 2>"$dir/probe"; then
 	if grep -q 'userfaultfd' "$dir/probe"; then
 		skip "$(cat "$dir/probe")"
 	fi
