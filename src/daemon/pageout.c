@@ -77,7 +77,7 @@ deactivate(struct pageout *po, uint32_t want)
 {
 	struct pager *pg = po->pg;
 	struct page *p, *next;
-	uint32_t looked = 0;
+	uint32_t looked = 0, gone;
 
 	po->batch->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
@@ -88,7 +88,12 @@ deactivate(struct pageout *po, uint32_t want)
 		if ((p->flags & PG_WRITING) == 0)
 			batch_add(po, p);
 	}
-	return po->batch->n == 0 ? 0 : batch_deactivate(po);
+	if (po->batch->n == 0)
+		return 0;
+	want = po->batch->n;
+	gone = batch_deactivate(po);
+	po->stayed = gone > 0 ? 0 : po->stayed + want;
+	return gone;
 }
 
 /* ---- clean: what need not be written ------------------------------------- */
@@ -152,6 +157,29 @@ space_is_full(struct pageout *po)
 	full_message(
 	    po, "the program ends here; give it more with --swap SPEC");
 	(void)kill(getpid(), SIGKILL);
+}
+
+/*
+ * Devices may hold pages for as long as they like: more of them registered with
+ * io_uring than the budget has would be waited for until the program ends.
+ */
+static void
+all_is_held(struct pageout *po)
+{
+	struct pager *pg = po->pg;
+	uint32_t all =
+	    pg->pages.q[PQ_ACTIVE].count + pg->pages.q[PQ_STREAM].count;
+
+	if (pager_free(pg) > 0 || all == 0 || po->stayed < all)
+		return;
+	po->held = true;
+	pager_grow(pg);
+	log_msg(LOG_ERROR,
+	    "no page can leave memory: devices or io_uring hold all %u; memory "
+	    "grows beyond the budget until they let go",
+	    all);
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
 }
 
 /* Lock held, and released meanwhile.  Returns how many writes were started. */
@@ -221,12 +249,14 @@ static int64_t
 shortage(struct pageout *po)
 {
 	struct pager *pg = po->pg;
+	int64_t nfree = pager_free(pg);
 	int64_t low = pg->grow ? 0 : (int64_t)pg->free_low;
 	int64_t high = pg->grow ? 0 : (int64_t)pg->free_high;
-	int64_t nfree = pager_free(pg);
 	int64_t batch = pg->grow ? 1 : US_MIN((int64_t)CLUSTER_MAX, low);
 	int64_t want = high - nfree - po->writing;
 
+	if (po->held && nfree >= 0)
+		po->held = pg->grow = false;
 	if (nfree < low)
 		po->working = true;
 	if (nfree >= high)
@@ -256,8 +286,12 @@ make_free(struct pageout *po, uint32_t want)
 	done += launder(po);
 	if (done > 0 || blkq_inflight(po->q) > 0)
 		return done > 0;
-	if (!pg->grow && pg->pages.q[PQ_LAUNDRY].count > 0)
+	if (pg->grow)
+		return false;
+	if (pg->pages.q[PQ_LAUNDRY].count > 0)
 		space_is_full(po);
+	else
+		all_is_held(po);
 	return false;
 }
 

@@ -57,6 +57,8 @@ struct pageout {
 	void *first_out_arg;
 	enum when_full when_full; /* constant once pages are managed */
 	bool said_full; /* the message about full swap space */
+	uint32_t stayed; /* pages that would not leave, since one did */
+	bool held; /* all would not: the budget is exceeded until one does */
 };
 
 /* q was created by the thread that will call pageout_step.  0 or -ENOMEM. */

@@ -18,6 +18,11 @@ swapped 32 "$bin/memory" "$dir/files" lockall
     2>"$dir/err" || fail "lockall: $(cat "$dir/err")"
 if grep -q 'pages moved (UFFDIO_MOVE)' "$dir/err"; then
 	swapped 16 "$bin/pinned" "$dir/files" "$(scale 10 600)"
+	# More than can leave: memory grows, and that is said.
+	"$USWAP" run --ram 16M --stats "$dir/stats" -- "$bin/pinned" \
+	    "$dir/files" more 2>"$dir/err" || fail "more: $(cat "$dir/err")"
+	grep -q 'no page can leave memory' "$dir/err" || fail 'nothing was said'
+	[ "$(number over_budget)" -gt 0 ] || fail 'it was not more'
 else
 	echo "$test: pinned: not here: this kernel cannot move pages"
 fi
