@@ -40,6 +40,7 @@ still_park(struct uswap *u, enum still stage)
 	while (atomic_load(&u->still) >= stage)
 		cv_wait(&u->call_cv, &u->call_lock);
 	u->parked--;
+	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
 }
 

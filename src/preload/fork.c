@@ -20,6 +20,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <langinfo.h>
 #include <locale.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -47,11 +48,19 @@ touch_streams(void)
 			(void)*(volatile char *)f->_lock;
 }
 
-/* As every new thread does: it begins with the locale of the process. */
+/*
+ * A new thread begins with the locale of the process, and looks into its data for
+ * these three tables (__ctype_init).
+ */
 static void
 touch_locale(void)
 {
-	(void)uselocale(uselocale(LC_GLOBAL_LOCALE));
+	locale_t own = uselocale(LC_GLOBAL_LOCALE);
+
+	(void)nl_langinfo(_NL_CTYPE_CLASS);
+	(void)nl_langinfo(_NL_CTYPE_TOUPPER);
+	(void)nl_langinfo(_NL_CTYPE_TOLOWER);
+	(void)uselocale(own);
 }
 
 static void

@@ -585,7 +585,7 @@ call_mlock(void)
 	twin = x_mlock(1, at, len, how);
 	if (how == UNLOCK || (!has_none(at, len) && !guarded))
 		same(ret, twin);
-	if (twin != 0)
+	if (twin != 0 || ret != twin)
 		unlock_all();
 }
 
