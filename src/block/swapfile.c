@@ -17,6 +17,22 @@
 
 #include "block/opening.h"
 
+/*
+ * The kernel takes a ring down behind the back of a process that ends, and the ring
+ * holds its files: what was in use a moment ago is free a moment later.
+ */
+#define TRIES_USED  60
+#define TRY_USED_US 5000
+
+static bool
+is_free_soon(int error, unsigned *tries)
+{
+	if ((error != EBUSY && error != EWOULDBLOCK) || ++*tries == TRIES_USED)
+		return false;
+	(void)usleep(TRY_USED_US);
+	return true;
+}
+
 static int
 create_file(struct opening *o)
 {
@@ -37,6 +53,7 @@ static int
 open_existing(struct opening *o, mode_t mode)
 {
 	int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	unsigned tries = 0;
 
 	if (S_ISLNK(mode))
 		return OPENING_FAIL(o, ELOOP,
@@ -53,7 +70,9 @@ open_existing(struct opening *o, mode_t mode)
 	/* On a block device: not mounted, not swapped to, not another's. */
 	if (S_ISBLK(mode))
 		flags |= O_EXCL;
-	o->fd = open(o->path, flags);
+	do
+		o->fd = open(o->path, flags);
+	while (o->fd < 0 && is_free_soon(errno, &tries));
 	return o->fd < 0 ? opening_errno(o, errno) : 0;
 }
 
@@ -65,7 +84,11 @@ open_existing(struct opening *o, mode_t mode)
 static int
 lock_file(struct opening *o, mode_t mode)
 {
-	if (flock(o->fd, LOCK_EX | LOCK_NB) < 0) {
+	unsigned tries = 0;
+
+	while (flock(o->fd, LOCK_EX | LOCK_NB) < 0) {
+		if (is_free_soon(errno, &tries))
+			continue;
 		if (errno == EWOULDBLOCK)
 			o->created = false;
 		return opening_errno(o, errno);

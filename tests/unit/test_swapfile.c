@@ -406,6 +406,36 @@ test_busy(void **state)
 	drop("busy");
 }
 
+/* Somebody else's lock that goes a moment later, as that of a ring does. */
+static void
+test_busy_a_moment(void **state)
+{
+	struct blkspec sp = spec("busy", 0);
+	int pipes[2], status;
+	pid_t pid;
+	char c;
+
+	(void)state;
+	blkdev_close(opens("busy", MIB, MIB));
+	assert_int_equal(pipe(pipes), 0);
+	pid = fork();
+	if (pid == 0) {
+		int fd = open(sp.path, O_RDWR);
+
+		if (flock(fd, LOCK_EX) != 0 || write(pipes[1], "x", 1) != 1)
+			_exit(1);
+		usleep(50000);
+		_exit(0);
+	}
+	assert_int_equal(read(pipes[0], &c, 1), 1);
+	blkdev_close(opens("busy", 0, MIB));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	drop("busy");
+}
+
 /* As nobody: files of others, directories of others. */
 static void
 test_owner(void **state)
@@ -652,6 +682,7 @@ main(void)
 	    cmocka_unit_test(test_sizes),
 	    cmocka_unit_test(test_larger),
 	    cmocka_unit_test(test_busy),
+	    cmocka_unit_test(test_busy_a_moment),
 	    cmocka_unit_test(test_owner),
 	    cmocka_unit_test(test_full),
 	    cmocka_unit_test(test_device),
