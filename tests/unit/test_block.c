@@ -793,7 +793,7 @@ test_kick_storm(void **state)
 static void *
 write_later(void *arg)
 {
-	usleep(30000);
+	usleep(200000);
 	if (write(*(int *)arg, "x", 1) != 1)
 		abort();
 	return NULL;
