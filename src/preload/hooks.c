@@ -376,9 +376,14 @@ struct move {
 static int
 map_again(struct move *m, void **ret)
 {
-	void *p = raw_mremap(m->old, 0, m->new_len, MREMAP_MAYMOVE, NULL);
+	uintptr_t old = (uintptr_t)m->old, new = (uintptr_t)m->new;
 	int error;
+	void *p;
 
+	/* It would be replaced by itself. */
+	if (old > new &&old - new < m->new_len)
+		return -EINVAL;
+	p = raw_mremap(m->old, 0, m->new_len, MREMAP_MAYMOVE, NULL);
 	if (p == MAP_FAILED)
 		return -errno;
 	error = uswap_remap(
