@@ -142,8 +142,6 @@ space_is_full(struct pageout *po)
 		full_message(po,
 		    "memory now grows beyond the budget; give the program more "
 		    "with --swap SPEC");
-		if (pg->have_memory != NULL)
-			pg->have_memory(pg->event_arg);
 		return;
 	}
 	if (pager_free(pg) > 0)
@@ -178,8 +176,6 @@ all_is_held(struct pageout *po)
 	    "no page can leave memory: devices or io_uring hold all %u; memory "
 	    "grows beyond the budget until they let go",
 	    all);
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
 }
 
 /* Lock held, and released meanwhile.  Returns how many writes were started. */

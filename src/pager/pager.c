@@ -124,6 +124,8 @@ pager_grow(struct pager *pg)
 {
 	pg->grow = true;
 	note_peak(pg); /* the budget may have been passed before */
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
 }
 
 struct page *

@@ -90,7 +90,8 @@ struct pager {
 	uint32_t njunk; /* (L) */
 	uint32_t careful; /* (L) writes left to do page by page */
 	uint32_t moving; /* (L) new blocks of moves in flight: pager_off.h */
-	bool grow; /* (L) swap space is full: exceed the budget */
+	bool grow; /* (L) swap space is full, or no page can leave: exceed the
+		      budget */
 	bool still; /* (L) see pager_still */
 	bool said_tables; /* (L) that objects have no room for more leaves */
 	struct pager_counters ctr; /* (L) */
@@ -138,7 +139,7 @@ void pager_destroy(struct pager *);
 
 /* Pages that may still be taken; <= 0 when the budget is used. */
 int64_t pager_free(const struct pager *);
-/* Swap space is full: from now on memory may be more than the budget. */
+/* From now on memory may be more than the budget; who waits for some is told. */
 void pager_grow(struct pager *);
 
 /* A busy page in the slot of a page not in memory; NULL without memory. */

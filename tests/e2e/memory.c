@@ -22,6 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/must.h"
+
 #define PAGE    ((size_t)4096)
 #define M       ((size_t)1 << 20)
 #define LEN     (64 * PAGE) /* of an area: large enough to be managed */
@@ -46,23 +48,6 @@
 static const char *dir;
 static const char *name;
 static int file; /* of 1 MiB of known bytes */
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, ": %s\n", strerror(errno));
-	exit(1);
-}
-#define MUST(e)                                                                \
-	do {                                                                   \
-		if (!(e))                                                      \
-			die("line %d: %s", __LINE__, #e);                      \
-	} while (0)
 
 /* ---- areas, and what is in them ------------------------------------------ */
 

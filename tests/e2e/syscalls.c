@@ -45,6 +45,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/must.h"
+
 #define PAGE    ((size_t)4096)
 #define MEM     ((size_t)4 << 20)
 #define SIZE    ((size_t)70000) /* of a buffer: neither pages nor a power of two */
@@ -54,23 +56,6 @@ static char *mem; /* all that the calls are given */
 static size_t used;
 static const char *dir;
 static int file; /* of 1 MiB of known bytes */
-
-static void __attribute__((noreturn, format(printf, 1, 2)))
-die(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fprintf(stderr, ": %s\n", strerror(errno));
-	exit(1);
-}
-#define MUST(e)                                                                \
-	do {                                                                   \
-		if (!(e))                                                      \
-			die("line %d: %s", __LINE__, #e);                      \
-	} while (0)
 
 /* Memory of its own pages, not aligned to any. */
 static void *
