@@ -8,7 +8,8 @@ passed=0
 failed=0
 skipped=0
 log=$(mktemp) || exit 1
-trap 'rm -f "$log"' EXIT
+failures=$(mktemp) || exit 1
+trap 'rm -f "$log" "$failures"' EXIT
 mkdir -p build && rm -f build/check.result
 
 say() {
@@ -22,7 +23,12 @@ count() {
 	skipped=$((skipped + $3))
 }
 
+# What failed is said again at the end: of a long log the end is what is kept.
 finish() {
+	if [ -s "$failures" ]; then
+		printf '\n== what failed ==\n'
+		cat "$failures"
+	fi
 	result="$passed passed, $failed failed"
 	[ $skipped -eq 0 ] || result="$result, $skipped skipped"
 	printf '\n%s\n' "$result" | tee build/check.result
@@ -36,7 +42,10 @@ lint() {
 	case $? in
 	0) count 1 0 0 ;;
 	77) count 0 0 1 ;;
-	*) count 0 1 0 ;;
+	*)
+		count 0 1 0
+		echo "lint: $1" >>"$failures"
+		;;
 	esac
 }
 
@@ -48,8 +57,11 @@ build() {
 	shift 2
 	say "build: $dir"
 	# shellcheck disable=SC2086 # a list of targets
-	tools/setup.sh "$dir" "$@" && ninja --quiet -C "$dir" -k 0 $targets ||
-	    count 0 1 0
+	if ! { tools/setup.sh "$dir" "$@" &&
+	    ninja --quiet -C "$dir" -k 0 $targets; }; then
+		count 0 1 0
+		echo "build: $dir" >>"$failures"
+	fi
 }
 
 # A number of Meson's summary, from lines such as "Ok:                 12".
@@ -76,6 +88,15 @@ run() {
 		bad=1
 	fi
 	count $good $bad "$idle"
+	[ $bad -eq 0 ] || name_failures
+}
+
+# The tests that failed in the last run, and what they printed.
+name_failures() {
+	{
+		echo "test: $dir"
+		grep -vE '^ *[0-9]+/[0-9]+ .* OK |^$' "$log" | tail -n 100
+	} >>"$failures"
 }
 
 if ! tools/deps.sh check; then
