@@ -46,9 +46,34 @@ is_untouched(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
+ * What was zeros for somebody who read, and who may be but one of many: what others
+ * have written to before it was protected has memory of its own, and is a page like
+ * any other.  The others need no descriptor; their slots keep reserved blocks.
+ */
+static void
+zeros_entered(struct pager *pg, struct run *r)
+{
+	struct run own = {.o = r->o, .queue = r->queue};
+
+	for (uint32_t k = 0; k < r->n; k++) {
+		struct page *p = r->page[k];
+		bool block = swblk_valid(swmap_get(&r->o->swmap, p->pindex));
+
+		if (r->own[k] && !r->vanished[k])
+			run_add(&own, p);
+		else
+			(void)pager_page_gone(pg, p,
+			    !r->vanished[k] ? SLOT_ZERO
+			    : block         ? SLOT_RESERVED
+					    : SLOT_NONE);
+	}
+	run_entered(pg, &own);
+}
+
+/*
  * Reads get the shared page of zeros, which costs nothing: the descriptors
- * are only for the time of the call, so that nobody interferes.  The slots of
- * reserved pages keep their blocks either way.  Releases the lock.
+ * are only for the time of the call, so that nobody interferes.  Releases the
+ * lock.
  */
 static enum answer
 fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
@@ -61,6 +86,7 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	pindex_t end = US_MIN(mapped_end(pg, o, i), i + want);
 	struct run r = {.o = o, .first = i, .queue = PQ_ACTIVE};
 
+	write |= !pg->pmap->shares;
 	while (i + r.n < end && is_untouched(pg, o, i + r.n)) {
 		struct page *p = pager_page_new(pg, o, i + r.n);
 
@@ -74,18 +100,10 @@ fault_zero(struct handler *h, struct object *o, pindex_t i, bool write)
 	run_zero(h, &r, write);
 	pg->ctr.faults_zero++;
 	pg->ctr.pages_zero += r.n;
-	if (write) {
+	if (write)
 		run_entered(pg, &r);
-		return ANSWERED;
-	}
-	for (uint32_t k = 0; k < r.n; k++) {
-		bool block = swblk_valid(swmap_get(&o->swmap, i + k));
-
-		(void)pager_page_gone(pg, r.page[k],
-		    !r.vanished[k] ? SLOT_ZERO
-		    : block        ? SLOT_RESERVED
-				   : SLOT_NONE);
-	}
+	else
+		zeros_entered(pg, &r);
 	return ANSWERED;
 }
 

@@ -102,6 +102,16 @@ run_enter(struct handler *h, struct run *r)
 	mtx_lock(&pg->lock);
 }
 
+/* Those that have become pages of their own are to be written to like any. */
+static void
+find_own(struct handler *h, struct run *r, uintptr_t va)
+{
+	pmap_own(h->pmap, va, r->n, r->own);
+	for (uint32_t i = 0; i < r->n; i++)
+		if (r->own[i] && pmap_unprotect(h->pmap, va + ptoa(i), 1) != 0)
+			r->vanished[i] = true;
+}
+
 void
 run_zero(struct handler *h, struct run *r, bool write)
 {
@@ -114,5 +124,7 @@ run_zero(struct handler *h, struct run *r, bool write)
 		for (uint32_t i = 0; i < r->n; i++)
 			r->vanished[i] =
 			    pmap_zero(h->pmap, va + ptoa(i), 1, write) != 0;
+	if (!write)
+		find_own(h, r, va);
 	mtx_lock(&pg->lock);
 }

@@ -19,6 +19,7 @@ struct run {
 	bool seal; /* they are what their blocks hold: PG_SEALED */
 	struct page *page[CLUSTER_MAX];
 	bool vanished[CLUSTER_MAX]; /* its range is not ours any more */
+	uint8_t own[CLUSTER_MAX]; /* it was to be zeros, and was written to */
 };
 
 /* At most CLUSTER_MAX in all, by rising or falling index. */
@@ -29,7 +30,10 @@ void run_add(struct run *, struct page *);
  * them; notes which have vanished.  Reads that were started are passed on first.
  */
 void run_enter(struct handler *, struct run *);
-/* The same with zeros: write as in pmap_zero. */
+/*
+ * The same with zeros: write as in pmap_zero.  If not, notes whose page has become
+ * its own.
+ */
 void run_zero(struct handler *, struct run *, bool write);
 /*
  * The end of a run that was entered, zeroed with write, or seen to be in the

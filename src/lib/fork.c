@@ -246,10 +246,10 @@ uswap_fork_end(uswap_t *u, int in_child)
 
 /*
  * A page that is in the program.  What had no contents may have been touched since
- * the fork, and has some now.
+ * the fork, and has some now; own: it is not the shared page of zeros.
  */
 static int
-note_present(struct pager *pg, struct object *o, pindex_t i)
+note_present(struct pager *pg, struct object *o, pindex_t i, bool own)
 {
 	uint32_t slot = object_slot(&pg->objects, o, i);
 	struct page *p;
@@ -257,7 +257,7 @@ note_present(struct pager *pg, struct object *o, pindex_t i)
 	if (slot_is_page(slot))
 		return page_of(&pg->pages, slot)->state == PS_ACTIVE ? 0
 								     : -EILSEQ;
-	if (slot == SLOT_ZERO || slot == SLOT_RESERVED)
+	if ((slot == SLOT_ZERO && !own) || slot == SLOT_RESERVED)
 		return 0;
 	if (slot == SLOT_LOST || swblk_valid(swmap_get(&o->swmap, i)))
 		return -EILSEQ;
@@ -272,16 +272,18 @@ note_present(struct pager *pg, struct object *o, pindex_t i)
 static int
 look_at(struct uswap *u, struct object *o, pindex_t i, uint32_t n)
 {
-	uint8_t present[LOOK_MAX];
+	uint8_t present[LOOK_MAX], own[LOOK_MAX] = {0};
 	int error;
 
 	error = pmap_resident(u->pmap, object_va(o, i), n, present);
 	if (error == -ENOENT)
 		return 0; /* unmapped behind our back */
+	if (u->pmap->shares)
+		pmap_own(u->pmap, object_va(o, i), n, own);
 	mtx_lock(&u->pager.lock);
 	for (uint32_t k = 0; k < n && error == 0; k++)
 		if (present[k])
-			error = note_present(&u->pager, o, i + k);
+			error = note_present(&u->pager, o, i + k, own[k] != 0);
 	mtx_unlock(&u->pager.lock);
 	return error;
 }

@@ -44,6 +44,7 @@ struct pmap_ops {
 	    bool sealed);
 	uint32_t (*sealed)(struct pmap *, uintptr_t va, uint32_t n);
 	int (*zero)(struct pmap *, uintptr_t va, uint32_t n, bool writable);
+	void (*own)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 	int (*unprotect)(struct pmap *, uintptr_t va, uint32_t n);
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*remove)(
@@ -67,6 +68,7 @@ struct pmap {
 	uint32_t n_frames;
 	const char *how; /* "move" or "copy": what is in force, for reports */
 	bool seals; /* pages may be entered sealed */
+	bool shares; /* pmap_own can tell: pages of zeros may be shared */
 	bool quiet; /* see pmap_set_quiet */
 };
 
@@ -152,14 +154,25 @@ pmap_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
 /*
  * Makes n missing pages zeros and wakes.  writable: memory of their own.
  * Otherwise the shared page of zeros, write-protected: it costs no memory,
- * and a write to it is a fault with `protect`.  A write that slips in between
- * is kept.  A page that is there already keeps its contents, but may have
- * become write-protected.
+ * and a write to it is a fault with `protect`.  A write that slips in between is
+ * kept, and pmap_own tells; so only where the pmap `shares`.  A page that is there
+ * already keeps its contents, but may have become write-protected.
  */
 static inline int
 pmap_zero(struct pmap *pm, uintptr_t va, uint32_t n, bool writable)
 {
 	return pm->ops->zero(pm, va, n, writable);
+}
+
+/*
+ * vec[i] = 1 if page i has memory of its own, and no other process has it, too; 0
+ * if it is the shared page of zeros.  Of a page that is not protected either may
+ * change at any time.
+ */
+static inline void
+pmap_own(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	pm->ops->own(pm, va, n, vec);
 }
 
 /* Takes write protection from pages, present or not, and wakes. */

@@ -195,18 +195,32 @@ sim_zero(struct pmap *pm, uintptr_t va, uint32_t n, bool writable)
 	uint32_t i = first_page(s, va, n);
 	int error = 0;
 
-	for (; n > 0; n--, i++) {
-		if (!s->page[i].managed) {
+	for (uint32_t k = i; k < i + n; k++)
+		if (!s->page[k].managed)
 			error = -ENOENT;
+		else if (s->page[k].hold == HOLDS_NONE && !s->page[k].poisoned)
+			set_page(s, k, writable ? HOLDS_MEMORY : HOLDS_ZERO);
+	/* The kernel has no call that does both at once. */
+	if (!writable && s->p.gap != NULL)
+		s->p.gap(va, n);
+	for (uint32_t k = i; k < i + n; k++) {
+		if (!s->page[k].managed)
 			continue;
-		}
-		if (s->page[i].hold == HOLDS_NONE && !s->page[i].poisoned)
-			set_page(s, i, writable ? HOLDS_MEMORY : HOLDS_ZERO);
-		if (!writable && s->page[i].hold != HOLDS_NONE)
-			s->page[i].protect = true;
-		rouse(&s->page[i]);
+		if (!writable && s->page[k].hold != HOLDS_NONE)
+			s->page[k].protect = true;
+		rouse(&s->page[k]);
 	}
 	return error;
+}
+
+static void
+sim_own(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	struct simpmap *s = simpmap(pm);
+	uint32_t i = first_page(s, va, n);
+
+	for (uint32_t k = 0; k < n; k++)
+		vec[k] = s->page[i + k].hold == HOLDS_MEMORY;
 }
 
 static int
@@ -454,7 +468,7 @@ pmap_open_sim(const struct simpmap_params *p, struct pmap **ret)
 	s->pm.ops = &sim_ops;
 	s->pm.fd = -1;
 	s->pm.how = "move";
-	s->pm.seals = true;
+	s->pm.seals = s->pm.shares = true;
 	s->p = *p;
 	s->rng = p->seed;
 	s->page = mem_map(p->n_pages * sizeof(*s->page));
@@ -479,6 +493,7 @@ static const struct pmap_ops sim_ops = {
     .enter = sim_enter,
     .sealed = sim_sealed,
     .zero = sim_zero,
+    .own = sim_own,
     .unprotect = sim_unprotect,
     .wake = sim_wake,
     .remove = sim_remove,

@@ -18,6 +18,8 @@ struct simpmap_params {
 	uint64_t seed;
 	uint32_t
 	    busy_in; /* one page in N refuses remove with -EBUSY; 0 never */
+	/* Called when shared zeros are entered and not protected yet, or NULL. */
+	void (*gap)(uintptr_t va, uint32_t n);
 };
 
 int pmap_open_sim(const struct simpmap_params *, struct pmap **ret);

@@ -408,7 +408,7 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	error = open_others(u);
 	if (error == 0)
 		error = open_zeros(u);
-	u->pm.seals = !inline_ && u->pagemap_fd >= 0;
+	u->pm.seals = u->pm.shares = !inline_ && u->pagemap_fd >= 0;
 	if (error == 0)
 		error = open_frames(u, n_frames);
 	if (error == 0 && inline_)
@@ -449,7 +449,7 @@ pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
 		return no_memory(u, error, err, errlen);
 	if (by_number)
 		u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
-	pm->seals = !inline_ && u->pagemap_fd >= 0;
+	pm->seals = pm->shares = !inline_ && u->pagemap_fd >= 0;
 	if (inline_) {
 		*u->here = *u;
 		u->here->here = u->here;
@@ -463,6 +463,7 @@ static const struct pmap_ops uffd_ops = {
     .enter = uffd_enter,
     .sealed = uffd_sealed,
     .zero = uffd_zero,
+    .own = uffd_own,
     .unprotect = uffd_unprotect,
     .wake = uffd_wake,
     .remove = uffd_remove,

@@ -103,6 +103,7 @@ int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_resident(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
+void uffd_own(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 bool uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n);
 uint32_t uffd_remove(
     struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);

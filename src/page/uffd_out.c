@@ -125,6 +125,25 @@ uffd_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
 }
 
 /*
+ * The page of zeros is nobody's own; what the kernel has in its own swap, or is just
+ * moving, is not that page.  Where nothing can be seen nothing is shared.
+ */
+void
+uffd_own(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	uint64_t map[RUN_MAX];
+	uint32_t done, i, k;
+
+	for (done = 0; done < n; done += k) {
+		k = US_MIN(n - done, RUN_MAX);
+		if (look(uffdpmap(pm), va + ptoa(done), k, map) != 0)
+			memset(map, 0, sizeof(map));
+		for (i = 0; i < k; i++)
+			vec[done + i] = (map[i] & (PM_ALONE | PM_SWAPPED)) != 0;
+	}
+}
+
+/*
  * What is protected has been so since it was entered: the kernel takes the bit away
  * with the page, and only our ioctl puts it there.
  */

@@ -154,7 +154,7 @@ zero_shared(struct uffdpmap *u, uintptr_t va, uint32_t n)
 	/*
 	 * Waiters stay asleep until the protection is on.  A thread that was
 	 * not waiting may write before: its page is private by then, and
-	 * protecting it keeps what it wrote.
+	 * protecting it keeps what it wrote.  uffd_own sees that.
 	 */
 	error = uffd_sweep(u, try_zeropage, va, NULL, n);
 	perror = uffd_sweep(u, uffd_try_protect, va, NULL, n);

@@ -164,6 +164,16 @@ preempt(void)
 	}
 }
 
+/* Shared zeros are in the program, and not protected yet: who did not wait writes. */
+static void
+gap(uintptr_t va, uint32_t n)
+{
+	struct sim *s = current;
+
+	if (!s->quiet && sim_below(s, 4) == 0)
+		sim_write(s, va + ptoa(sim_below(s, n)));
+}
+
 static void
 on_need_pageout(void *arg)
 {
@@ -312,7 +322,8 @@ sim_open(struct sim *s, const struct sim_params *par)
 	struct simpmap_params pp = {.n_pages = par->n_pages,
 	    .n_frames = par->pager.frames,
 	    .seed = par->seed,
-	    .busy_in = par->busy_in};
+	    .busy_in = par->busy_in,
+	    .gap = gap};
 	struct pager_params p = par->pager;
 
 	*s = (struct sim){.par = *par, .rng = {par->seed}, .what = "open"};

@@ -144,6 +144,8 @@ void sim_fail(struct sim *, const char *fmt, ...)
 
 /* A thread goes on; false when it sleeps. */
 bool sim_thread(struct sim *, struct simthread *);
+/* One more writes, if it can without waiting. */
+void sim_write(struct sim *, uintptr_t va);
 void sim_program_event(struct sim *, enum sim_event);
 void sim_unmap(struct sim *, uintptr_t start, uintptr_t end);
 /* Clones n pages at va, which are one object's, to a hole at `to`: 0 or -errno. */

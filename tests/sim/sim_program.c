@@ -159,6 +159,21 @@ sim_thread(struct sim *s, struct simthread *t)
 	return true;
 }
 
+void
+sim_write(struct sim *s, uintptr_t va)
+{
+	bool poisoned;
+	char *mem;
+
+	if (s->gone[page_at(va)])
+		return;
+	mem = simpmap_touch(s->pmap, va, true, &poisoned);
+	if (mem == NULL)
+		return;
+	compare(s, mem, va);
+	store(s, mem, va);
+}
+
 /* ---- mapping ------------------------------------------------------------- */
 
 /* From now on [start, end) is new to the program. */

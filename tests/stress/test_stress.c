@@ -57,17 +57,42 @@ lock(size_t page)
 		sched_yield();
 }
 
+/* What a wrong page holds instead, for whoever looks for the reason. */
+static void
+explain(const uint64_t *p, size_t page, uint32_t version, const char *where)
+{
+	static _Atomic unsigned said;
+	unsigned bad = 0, first = 0, zero = 0;
+
+	if (atomic_fetch_add(&said, 1) >= 8)
+		return;
+	for (unsigned i = PAGE / 8; i-- > 0;) {
+		if (p[i] != word(page, version, i)) {
+			bad++;
+			first = i;
+		}
+		zero += p[i] == 0;
+	}
+	printf("%s: page %zu version %u: %u words wrong from %u on, %u are 0",
+	    where, page, version, bad, first, zero);
+	for (size_t k = 0; zero < PAGE / 8 && k < w.pages; k++)
+		for (uint32_t v = 1; v <= w.version[k]; v++)
+			if (p[first] == word(k, v, first))
+				printf("; of page %zu, version %u of %u", k, v,
+				    w.version[k]);
+	printf("\n");
+}
+
 /* Memory that must hold what a page held in that version. */
 static void
-verify_at(const void *mem, size_t page, uint32_t version)
+verify_at(const void *mem, size_t page, uint32_t version, const char *where)
 {
 	const uint64_t *p = mem;
 
 	for (unsigned i = 0; i < PAGE / 8; i++)
 		if (p[i] != word(page, version, i)) {
-			if (atomic_fetch_add(&w.wrong, 1) == 0)
-				printf("page %zu word %u version %u: wrong\n",
-				    page, i, version);
+			atomic_fetch_add(&w.wrong, 1);
+			explain(p, page, version, where);
 			return;
 		}
 }
@@ -75,7 +100,7 @@ verify_at(const void *mem, size_t page, uint32_t version)
 static void
 verify(size_t page)
 {
-	verify_at(w.mem + page * PAGE, page, w.version[page]);
+	verify_at(w.mem + page * PAGE, page, w.version[page], "region");
 }
 
 static void
@@ -157,14 +182,14 @@ static void
 use_clone(unsigned char *copy, size_t first, size_t n, uint32_t *version)
 {
 	for (size_t i = 0; i < n; i++)
-		verify_at(copy + i * PAGE, first + i, version[i]);
+		verify_at(copy + i * PAGE, first + i, version[i], "new clone");
 	for (size_t i = 0; i < n; i += 2) {
 		version[i] |= CLONES_OWN;
 		write_at(copy + i * PAGE, first + i, version[i]);
 	}
 	(void)uswap_pageout(w.u, copy, n * PAGE);
 	for (size_t i = 0; i < n; i++)
-		verify_at(copy + i * PAGE, first + i, version[i]);
+		verify_at(copy + i * PAGE, first + i, version[i], "clone");
 }
 
 /* The pages are locked until it is made: all are known. */
@@ -372,11 +397,24 @@ run(const char *name, unsigned flags, unsigned handlers, bool changing)
 	return atomic_load(&w.wrong) != 0;
 }
 
+static const struct {
+	const char *name;
+	unsigned flags, handlers;
+	bool changing;
+} runs[] = {
+    {"move", 0, 0, false},
+    {"copy", USWAP_FORCE_COPY, 0, false},
+    {"one handler", 0, 1, false},
+    {"inline", USWAP_FAULT_INLINE, 0, true},
+    {"devices come and go", 0, 0, true},
+};
+
+/* test_stress [NAME]: all of them, or the one of that name. */
 int
-main(void)
+main(int argc, char **argv)
 {
 	char name[64];
-	int failed;
+	int failed = 0;
 
 	if (uswap_probe() != 0) {
 		printf("skipped: %s\n", uswap_error());
@@ -385,11 +423,10 @@ main(void)
 	w.seed = test_seed();
 	if (mkdtemp(dir) == NULL)
 		return 1;
-	failed = run("move", 0, 0, false) != 0 ||
-		 run("copy", USWAP_FORCE_COPY, 0, false) != 0 ||
-		 run("one handler", 0, 1, false) != 0 ||
-		 run("inline", USWAP_FAULT_INLINE, 0, true) != 0 ||
-		 run("devices come and go", 0, 0, true) != 0;
+	for (unsigned i = 0; !failed && i < sizeof(runs) / sizeof(*runs); i++)
+		if (argc < 2 || strcmp(argv[1], runs[i].name) == 0)
+			failed = run(runs[i].name, runs[i].flags,
+			    runs[i].handlers, runs[i].changing);
 	for (unsigned i = 0; i < 2; i++)
 		(void)unlink(file(name, i, ""));
 	(void)rmdir(dir);

@@ -124,6 +124,7 @@ static void
 test_zero(void **state)
 {
 	static const char zeros[PAGE_SIZE];
+	uint8_t own[PAGES];
 	char *p = region(PAGES);
 	struct pmap_fault f;
 	struct toucher t;
@@ -148,6 +149,9 @@ test_zero(void **state)
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_memory_equal(p + ptoa(i), zeros, PAGE_SIZE);
 	assert_true(no_fault());
+	pmap_own(pm, at(p, 0), PAGES, own);
+	for (uint32_t i = 0; i < PAGES; i++)
+		assert_int_equal(own[i], 0);
 	touch_start(&t, p + ptoa(9) + 5, true, 'x');
 	assert_true(fault_waits(&f));
 	assert_int_equal(f.va, at(p, 9));
@@ -157,6 +161,9 @@ test_zero(void **state)
 	assert_int_equal(touch_end(&t), 0);
 	assert_int_equal(p[ptoa(9) + 5], 'x');
 	assert_int_equal(p[ptoa(10) + 5], 0);
+	pmap_own(pm, at(p, 0), PAGES, own);
+	for (uint32_t i = 0; pm->shares && i < PAGES; i++)
+		assert_int_equal(own[i], i == 9);
 	region_end(p, PAGES);
 
 	/* A page that is there keeps its contents, either way. */

@@ -329,10 +329,65 @@ test_direct_io_forked(void **state)
 	direct_io(true);
 }
 
+/* ---- zeros, and who did not wait for them -------------------------------- */
+
+static void *
+toucher(void *arg)
+{
+	uint64_t n = 0;
+
+	(void)arg;
+	while (!atomic_load(&w.stop))
+		*(volatile char *)(w.mem + ptoa(n++ * 7 % PAGES)) = 1;
+	return NULL;
+}
+
+/* What was written to before it was protected is known to be. */
+static void
+zeros_once(uint64_t *late)
+{
+	uintptr_t va = (uintptr_t)w.mem;
+	struct pmap_fault f[PMAP_FAULTS_MAX];
+	uint8_t own[PAGES];
+
+	assert_int_equal(pmap_drop(pm, va, PAGES), 0);
+	assert_int_equal(pmap_zero(pm, va, PAGES, false), 0);
+	pmap_own(pm, va, PAGES, own);
+	for (uint32_t i = 0; i < PAGES; i++) {
+		*late += w.mem[ptoa(i)];
+		assert_true(own[i] || w.mem[ptoa(i)] == 0);
+	}
+	assert_int_equal(pmap_unprotect(pm, va, PAGES), 0);
+	(void)pmap_next_faults(pm, f, PMAP_FAULTS_MAX);
+}
+
+static void
+test_zeros(void **state)
+{
+	double end = seconds() + SECONDS;
+	uint64_t late = 0, rounds = 0;
+	pthread_t t;
+
+	(void)state;
+	if (!pm->shares)
+		skip();
+	atomic_store(&w.stop, false);
+	w.mem = region(PAGES);
+	pthread_create(&t, NULL, toucher, NULL);
+	for (; seconds() < end; rounds++)
+		zeros_once(&late);
+	atomic_store(&w.stop, true);
+	pthread_join(t, NULL);
+	printf("%llu of %llu pages were written to at once\n",
+	    (unsigned long long)late, (unsigned long long)rounds * PAGES);
+	region_end(w.mem, PAGES);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_zeros),
 	    cmocka_unit_test(test_writers),
 	    cmocka_unit_test(test_direct_io),
 	    cmocka_unit_test(test_writers_forked),
