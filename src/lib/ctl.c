@@ -20,6 +20,8 @@
 
 /* While there are clients or a job: how often timeouts are looked at. */
 #define TICK_MS 250
+/* While a job is to be given up: it may not have got so far that it can be. */
+#define SOON_MS 5
 
 uint64_t
 ctl_now_ns(void)
@@ -41,7 +43,10 @@ ctl_wake(struct ctl *ctl)
 static int
 prepare(struct ctl *ctl, struct pollfd *p)
 {
-	int timeout = ctl_job_state(ctl) == JOB_IDLE ? -1 : TICK_MS;
+	int timeout = -1;
+
+	if (ctl_job_state(ctl) != JOB_IDLE)
+		timeout = ctl_abandoned(ctl) ? SOON_MS : TICK_MS;
 
 	for (unsigned i = 0; i < CTL_CLIENTS; i++) {
 		struct ctl_client *c = &ctl->client[i];

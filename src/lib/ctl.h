@@ -117,6 +117,8 @@ int ctl_job_state(struct ctl *);
 void ctl_job_post(
     struct ctl *, struct ctl_client *, const struct ctl_request *);
 void ctl_job_abandon(struct ctl *);
+/* Whether who asked for it has gone. */
+bool ctl_abandoned(const struct ctl *);
 void ctl_job_look(struct ctl *);
 
 /* ---- ctl_client.c -------------------------------------------------------- */

@@ -103,6 +103,12 @@ ctl_job_abandon(struct ctl *ctl)
 		(void)uswap_swapoff_stop(ctl->u, ctl->job.request.text);
 }
 
+bool
+ctl_abandoned(const struct ctl *ctl)
+{
+	return ctl->asker == NULL || ctl->asker->gone;
+}
+
 static void
 job_done(struct ctl *ctl)
 {
@@ -127,7 +133,7 @@ ctl_job_look(struct ctl *ctl)
 
 	if (state == JOB_DONE)
 		job_done(ctl);
-	else if (state != JOB_IDLE && (ctl->asker == NULL || ctl->asker->gone))
+	else if (state != JOB_IDLE && ctl_abandoned(ctl))
 		ctl_job_abandon(ctl);
 	else if (state == JOB_RUNNING && ctl->job.request.verb == CTL_OFF &&
 		 ctl->asker->out_to == 0 &&
