@@ -151,6 +151,8 @@ USWAP_API const char *uswap_error(void);
  *    stacks included, may be managed.  A fault uses up to 16 KiB of the thread's.
  *  - No thread may block SIGBUS while it touches managed memory, as by sigfillset,
  *    or in a signal handler with it in its sa_mask: the kernel ends the process.
+ *    The C library does so when a thread begins, and looks at the locale that
+ *    setlocale(3) has allocated: such memory must not be managed either.
  *  - The action for SIGBUS is uswap's from the first uswap_open with this flag on.
  *    A program that wants its own sets it before, or by uswap_sigaction; or it
  *    calls sigaction(2) and passes to the handler it finds there whatever it does

@@ -32,6 +32,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/thread.h"
 #include "block/engine.h"
 #include "block/engine_nbd.h"
 #include "block/nbd_wire.h"
@@ -412,23 +413,6 @@ check_size(const struct blkspec *spec, uint64_t have, uint32_t *pages,
 }
 
 static int
-start_thread(struct nbddev *nd)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int error;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&nd->thread, &attr, nbd_main, nd);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return error;
-}
-
-static int
 start_process(
     struct nbddev *nd, const char *uri, int lock, char *err, size_t errlen)
 {
@@ -450,7 +434,9 @@ begin(struct nbddev *nd, char *err, size_t errlen)
 	STAILQ_INIT(&nd->waiting[BLK_READ]);
 	STAILQ_INIT(&nd->waiting[BLK_WRITE]);
 	mtx_init(&nd->lock, RANK_BLKDEV);
-	error = nd->piece_max > 0 ? start_thread(nd) : EINVAL;
+	error = nd->piece_max > 0
+		    ? thread_create(&nd->thread, THREAD_STACK, nbd_main, nd)
+		    : -EINVAL;
 	if (error == 0)
 		return 0;
 	mtx_destroy(&nd->lock);

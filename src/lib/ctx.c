@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/clone.h"
 #include "daemon/policy.h"
 #include "lib/ctl.h"
@@ -181,20 +182,9 @@ int
 ctx_thread_create(struct ctx_thread *t, struct uswap *u, unsigned index,
     void *(*body)(void *))
 {
-	pthread_attr_t attr;
-	sigset_t all, old;
-	int error;
-
 	t->u = u;
 	t->index = index;
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, THREAD_STACK);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	error = pthread_create(&t->thread, &attr, body, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return -error;
+	return thread_create(&t->thread, THREAD_STACK, body, t);
 }
 
 /* A thread is ready, or (error) cannot be. */

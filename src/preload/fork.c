@@ -14,14 +14,10 @@
  * what the C library takes after it and such a thread may hold: the list of open
  * streams.  In the child the C library resets the locks of the streams, which are
  * memory of the program's, before any handler runs: they are touched here, so that
- * they are there.  So is what the start of a thread looks at, as the child's pager
- * has to make its first one before it can answer a fault: the tables of the locale,
- * which setlocale(3) has on the heap.
+ * they are there.  So is what the start of a thread looks at: see locale.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -48,21 +44,6 @@ touch_streams(void)
 			(void)*(volatile char *)f->_lock;
 }
 
-/*
- * A new thread begins with the locale of the process, and looks into its data for
- * these three tables (__ctype_init).
- */
-static void
-touch_locale(void)
-{
-	locale_t own = uselocale(LC_GLOBAL_LOCALE);
-
-	(void)nl_langinfo(_NL_CTYPE_CLASS);
-	(void)nl_langinfo(_NL_CTYPE_TOUPPER);
-	(void)nl_langinfo(_NL_CTYPE_TOLOWER);
-	(void)uselocale(own);
-}
-
 static void
 prepare(void)
 {
@@ -80,7 +61,7 @@ prepare(void)
 	if (listed && refused == 0)
 		touch_streams();
 	if (refused == 0)
-		touch_locale();
+		locale_touch();
 }
 
 static void

@@ -128,6 +128,8 @@ void alloc_pager_end(void);
 
 /* fork.c */
 void fork_init(void);
+/* locale.c: brings in what the start of a thread looks at. */
+void locale_touch(void);
 /* sigbus.c: in the constructor, once inline_faults is known. */
 void sigbus_init(void);
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A program for --inline that knows nothing of it: it blocks all signals, has a
- * handler of its own for SIGBUS, and computes in memory that it passes to no system
- * call.  inline MIB; prints what it has seen.
+ * handler of its own for SIGBUS, a locale, and computes in memory that it passes to no
+ * system call.  inline MIB; prints what it has seen.
  */
+#include <locale.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define THREADS 4
@@ -70,19 +73,13 @@ short_file(void)
 	fclose(f);
 }
 
-int
-main(int argc, char **argv)
+/* In all of the memory, so that nothing else stays; how many words are wrong. */
+static size_t
+compute_all(void)
 {
-	struct sigaction a = {.sa_handler = on_bus}, old;
 	pthread_t t[THREADS];
 	size_t wrong = 0;
-	sigset_t set;
 
-	count = ((size_t)atoi(argv[argc - 1]) << 20) / sizeof(*numbers);
-	sigfillset(&a.sa_mask);
-	sigaction(SIGBUS, &a, NULL);
-	short_file();
-	numbers = malloc(count * sizeof(*numbers));
 	for (int i = 0; i < THREADS; i++)
 		pthread_create(&t[i], NULL, compute, (void *)(uintptr_t)i);
 	for (int i = 0; i < THREADS; i++) {
@@ -91,6 +88,46 @@ main(int argc, char **argv)
 		pthread_join(t[i], &n);
 		wrong += (size_t)n;
 	}
+	return wrong;
+}
+
+/* Its pager, if it has one, reads a number for which it looks into the locale. */
+static void
+ask(void)
+{
+	static const char number[] = "{\"value\":1.5}\n";
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	char line[512];
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s/uswap/%d.sock",
+	    getenv("XDG_RUNTIME_DIR"), (int)getpid());
+	if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+	    (write(fd, number, sizeof(number) - 1) < 0 ||
+		read(fd, line, sizeof(line)) <= 0))
+		printf("no answer\n");
+	close(fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct sigaction a = {.sa_handler = on_bus}, old;
+	size_t wrong = 0;
+	sigset_t set;
+
+	count = ((size_t)atoi(argv[argc - 1]) << 20) / sizeof(*numbers);
+	sigfillset(&a.sa_mask);
+	sigaction(SIGBUS, &a, NULL);
+	short_file();
+	numbers = malloc(count * sizeof(*numbers));
+	wrong += compute_all();
+	/* Loaded when the program has more than its budget; none means C. */
+	if (setlocale(LC_ALL, "C.UTF-8") == NULL)
+		fprintf(stderr, "no locale C.UTF-8\n");
+	wrong += compute_all();
+	ask();
+	wrong += compute_all();
 	/* The handler of before, and one that is set now. */
 	short_file();
 	if (signal(SIGBUS, SIG_DFL) != on_bus)
