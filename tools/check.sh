@@ -95,7 +95,7 @@ run() {
 name_failures() {
 	{
 		echo "test: $dir"
-		grep -vE '^ *[0-9]+/[0-9]+ .* OK |^$' "$log" | tail -n 100
+		grep -vE '^ *[0-9]+/[0-9]+ .* OK |^$' "$log" | tail -n 300
 	} >>"$failures"
 }
 

@@ -132,20 +132,41 @@ install_guards(struct piece p)
 	return to_kernel(raw_madvise(addr, len, MADV_GUARD_INSTALL));
 }
 
-/* What had guards is managed again. */
+/*
+ * In memory that is not managed they are known all the same, lest it be taken in
+ * with what the kernel has joined it to: see preload_fill_gaps.
+ */
+static int
+install_others(uintptr_t start, size_t len)
+{
+	uintptr_t end = start + ((len + PAGE - 1) & ~(PAGE - 1));
+	int error;
+
+	if (!ranges_reserve(&preload.guards, 1))
+		return -ENOMEM;
+	error = to_kernel(raw_madvise((void *)start, len, MADV_GUARD_INSTALL));
+	if ((error == 0 || error == -ENOMEM) && start < end)
+		ranges_add(&preload.guards, start, end, RANGE_OTHER);
+	return error;
+}
+
+/* What had guards is managed again, if it was. */
 static void
 guards_removed(uintptr_t start, uintptr_t end)
 {
 	const struct range *e;
 	uintptr_t a, stop;
+	bool other;
 
 	for (a = start; (e = ranges_at(&preload.guards, a)) != NULL; a = stop) {
 		a = e->start > a ? e->start : a;
 		stop = e->end < end ? e->end : end;
 		if (a >= end || !ranges_reserve(&preload.guards, 1))
 			break;
+		other = e->flags & RANGE_OTHER;
 		ranges_remove(&preload.guards, a, stop);
-		preload_fill_gaps(a, stop);
+		if (!other)
+			preload_fill_gaps(a, stop);
 	}
 }
 
@@ -263,6 +284,8 @@ advise_all(uintptr_t start, uintptr_t end, int advice)
 
 		if (p.managed)
 			e = advise_managed(p, advice);
+		else if (advice == MADV_GUARD_INSTALL)
+			e = install_others(p.start, p.end - p.start);
 		else
 			e = to_kernel(raw_madvise(
 			    (void *)p.start, p.end - p.start, advice));
@@ -288,8 +311,12 @@ madvise_locked(void *addr, size_t len, int advice, uintptr_t *start,
 
 	if (managed && is_slow(advice))
 		return true;
-	*ret = managed ? advise_all(*start, *end, advice)
-		       : to_kernel(raw_madvise(addr, len, advice));
+	if (managed)
+		*ret = advise_all(*start, *end, advice);
+	else if (advice == MADV_GUARD_INSTALL && aligned)
+		*ret = install_others((uintptr_t)addr, len);
+	else
+		*ret = to_kernel(raw_madvise(addr, len, advice));
 	if (advice == MADV_GUARD_REMOVE && aligned &&
 	    (*ret == 0 || *ret == -ENOMEM) && preload.guards.n > 0)
 		guards_removed((uintptr_t)addr, (uintptr_t)addr + len);

@@ -34,6 +34,7 @@ enum {
 	RANGE_WIPEONFORK = 16, /* reads as zeros in a forked child */
 	RANGE_NEW = 32, /* locked by the mlockall that goes on */
 	RANGE_YOUNG = 64, /* not managed yet: see preload_settle */
+	RANGE_OTHER = 128, /* of guards: in memory that was not in the table */
 };
 
 struct range {

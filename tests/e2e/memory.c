@@ -301,6 +301,28 @@ t_advice(void)
 	}
 }
 
+/*
+ * A stack with guards, which is not managed, next to memory that is: an mremap over
+ * both that fails takes none of it in.
+ */
+static void
+t_guarded_stack(void)
+{
+	char *p = area(2 * LEN, 1), *stack = p + LEN;
+
+	MUST(
+	    mmap(stack, LEN, RW, ANON | MAP_FIXED | MAP_STACK, -1, 0) == stack);
+	say("guards", madvise(stack, LEN / 2, MADV_GUARD_INSTALL), p, 2 * LEN);
+	say("onto itself",
+	    (long)mremap(
+		p, 2 * LEN, LEN, MREMAP_MAYMOVE | MREMAP_FIXED, p + LEN / 2),
+	    p, 2 * LEN);
+	MUST(mmap(stack, PAGE, RW, ANON | MAP_FIXED, -1, 0) == stack);
+	say("in place of one", 0, p, 2 * LEN);
+	say("removed", madvise(stack, LEN, MADV_GUARD_REMOVE), p, 2 * LEN);
+	munmap(p, 2 * LEN);
+}
+
 static void
 t_process_madvise(void)
 {
@@ -738,6 +760,7 @@ static const struct {
     {"mremap", t_mremap},
     {"advice", t_advice},
     {"guards", t_guards},
+    {"guarded stack", t_guarded_stack},
     {"process_madvise", t_process_madvise},
     {"fork", t_fork},
     {"locks", t_locks},
