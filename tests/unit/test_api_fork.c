@@ -27,6 +27,19 @@
 
 extern char **environ;
 
+#if defined(__SANITIZE_ADDRESS__)
+/*
+ * The address sanitizer's allocator does not know of forks: what another thread has
+ * locked in it stays locked in the child.  Without its quarantine it locks seldom.
+ */
+const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *
+__asan_default_options(void)
+{
+	return "quarantine_size_mb=0:thread_local_quarantine_size_kb=0";
+}
+#endif
+
 /* ---- children ------------------------------------------------------------ */
 
 /* fork(2) with a pager; in the child, what uswap_fork_end says, in *ret. */

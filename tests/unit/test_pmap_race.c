@@ -338,7 +338,8 @@ toucher(void *arg)
 
 	(void)arg;
 	while (!atomic_load(&w.stop))
-		*(volatile char *)(w.mem + ptoa(n++ * 7 % PAGES)) = 1;
+		__atomic_store_n(
+		    w.mem + ptoa(n++ * 7 % PAGES), 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -354,8 +355,10 @@ zeros_once(uint64_t *late)
 	assert_int_equal(pmap_zero(pm, va, PAGES, false), 0);
 	pmap_own(pm, va, PAGES, own);
 	for (uint32_t i = 0; i < PAGES; i++) {
-		*late += w.mem[ptoa(i)];
-		assert_true(own[i] || w.mem[ptoa(i)] == 0);
+		char is = __atomic_load_n(w.mem + ptoa(i), __ATOMIC_RELAXED);
+
+		*late += is;
+		assert_true(own[i] || is == 0);
 	}
 	assert_int_equal(pmap_unprotect(pm, va, PAGES), 0);
 	(void)pmap_next_faults(pm, f, PMAP_FAULTS_MAX);
