@@ -22,7 +22,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -440,8 +439,8 @@ begin(struct nbddev *nd, char *err, size_t errlen)
 	if (error == 0)
 		return 0;
 	mtx_destroy(&nd->lock);
-	return NBD_FAIL(error, "%s: no thread: %s; raise ulimit -u",
-	    nd->dev.name, strerrordesc_np(error));
+	return NBD_FAIL(-error, "%s: no thread: %s; raise ulimit -u",
+	    nd->dev.name, strerrordesc_np(-error));
 }
 
 static int
