@@ -25,6 +25,20 @@ count_entries(const char *name, unsigned *n)
 	return true;
 }
 
+/* Pages of address space that this process has now; 0: it cannot be read. */
+static inline unsigned long
+address_space(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long pages = 0;
+
+	if (f == NULL || fscanf(f, "%lu", &pages) != 1)
+		pages = 0;
+	if (f != NULL)
+		fclose(f);
+	return pages;
+}
+
 /* One that the kernel makes for a ring, and ends when it likes. */
 static inline bool
 is_worker(const char *tid)

@@ -22,6 +22,7 @@
 
 #include "page/pmap.h"
 #include "support/api.h"
+#include "support/things.h"
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -315,32 +316,21 @@ test_not_managed(void **state)
 	closes();
 }
 
-/* Pages of address space that this process has now. */
-static rlim_t
-address_space(void)
-{
-	FILE *f = fopen("/proc/self/statm", "r");
-	unsigned long pages = 0;
-
-	assert_non_null(f);
-	assert_int_equal(fscanf(f, "%lu", &pages), 1);
-	fclose(f);
-	return pages;
-}
-
 /* There is room left for what other threads, and sanitizers, ask for meanwhile. */
 static void
 test_map(void **state)
 {
+	rlim_t pages;
 	struct rlimit old, none;
 	void *ret = &ret;
 	int got;
 
 	(void)state;
 	opens(NULL);
+	pages = address_space();
+	assert_true(pages > 0);
 	assert_int_equal(getrlimit(RLIMIT_AS, &old), 0);
-	none = (struct rlimit){
-	    address_space() * PAGE + ((rlim_t)1 << 34), old.rlim_max};
+	none = (struct rlimit){pages * PAGE + ((rlim_t)1 << 34), old.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
 	got = uswap_map(u, (size_t)1 << 40, &ret);
 	assert_int_equal(setrlimit(RLIMIT_AS, &old), 0);
