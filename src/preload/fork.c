@@ -14,7 +14,8 @@
  * what the C library takes after it and such a thread may hold: the list of open
  * streams.  In the child the C library resets the locks of the streams, which are
  * memory of the program's, before any handler runs: they are touched here, so that
- * they are there.  So is what the start of a thread looks at: see locale.c.
+ * they are there.  So is what the start of a thread looks at: see starts.c; the list
+ * of libraries is looked at before, as its lock may be held by such a thread, too.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -50,6 +51,8 @@ prepare(void)
 	bool list = preload.state == ACTIVE && &_IO_list_all != NULL &&
 		    _IO_list_lock != NULL && _IO_list_unlock != NULL;
 
+	if (preload.state == ACTIVE)
+		starts_note();
 	if (list)
 		_IO_list_lock();
 	preload_lock(&guard);
@@ -61,7 +64,7 @@ prepare(void)
 	if (listed && refused == 0)
 		touch_streams();
 	if (refused == 0)
-		locale_touch();
+		starts_touch();
 }
 
 static void

@@ -128,8 +128,12 @@ void alloc_pager_end(void);
 
 /* fork.c */
 void fork_init(void);
-/* locale.c: brings in what the start of a thread looks at. */
-void locale_touch(void);
+/*
+ * starts.c: brings in what the start of a thread looks at: first noted, without our
+ * lock, then touched, under it.
+ */
+void starts_note(void);
+void starts_touch(void);
 /* sigbus.c: in the constructor, once inline_faults is known. */
 void sigbus_init(void);
 

@@ -4,6 +4,8 @@
  * the moment of the fork, whoever changes it afterwards.
  *
  *	fork	fork(2)
+ *	library	the same, when a library with variables of each thread's was loaded
+ *		long ago
  *	nested	the child has a child; either ends first
  *	kill	the child, and the child of a child, is killed with signal 9
  *	threads	threads of the parent change memory meanwhile
@@ -23,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
 #include <pthread.h>
@@ -452,6 +455,7 @@ static const struct {
 	int times; /* the second child must not fare otherwise */
 } ways[] = {
     {"fork", do_fork, 3},
+    {"library", do_fork, 3},
     {"nested", do_nested, 1},
     {"kill", do_kill, 1},
     {"threads", do_threads, 1},
@@ -488,6 +492,10 @@ main(int argc, char **argv)
 	words = malloc(n * sizeof(*words));
 	if (words == NULL)
 		err(1, "malloc");
+	/* What the linker knows of it is on the heap. */
+	if (strcmp(argv[2], "library") == 0 &&
+	    dlopen("libgomp.so.1", RTLD_NOW) == NULL)
+		errx(1, "%s", dlerror());
 	fill(3);
 	if (strcmp(argv[2], "loop") == 0 && argc > 3)
 		do_loop((unsigned)atoi(argv[3]));

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/../support/e2e.sh"
 
 # Twice as much as there is memory: forks.c says what each must do.
-for how in fork nested kill exec daemon refused raw spawn system; do
+for how in fork library nested kill exec daemon refused raw spawn system; do
 	swapped 48 "$bin/forks" 96 $how
 done
 swapped 48 "$bin/forks" 32 threads
@@ -13,7 +13,7 @@ swapped 48 "$bin/forks" 32 threads
 # The same where the program's threads answer their own faults.  But popen(3) reads
 # into the heap, which a system call may not do there.
 run_options=--inline
-for how in fork nested kill daemon refused raw; do
+for how in fork library nested kill daemon refused raw; do
 	swapped 48 "$bin/forks" 96 $how
 done
 swapped 48 "$bin/forks" 32 threads
