@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "preload/bring.h"
 #include "preload/pieces.h"
 #include "preload/preload.h"
 #include "preload/raw.h"
@@ -352,6 +353,8 @@ madvise(void *addr, size_t len, int advice)
 
 /* What the kernel takes at once: UIO_MAXIOV. */
 #define VECTOR_MAX 1024
+/* MAX_RW_COUNT. */
+#define BYTES_MAX ((size_t)0x7ffff000)
 
 /*
  * Whether a descriptor that the kernel takes for a process is this one.  Linux 6.13
@@ -372,27 +375,53 @@ is_self(int pidfd)
 	       info.tgid == (uint32_t)raw_getpid();
 }
 
+/*
+ * How many bytes the ranges have, as the kernel counts them; or -errno.  Whether they
+ * can be read it says itself: it reads them before it looks at the advice, which is
+ * none.
+ */
+static ssize_t
+bytes_of(int pidfd, const struct iovec *v, size_t n, unsigned flags)
+{
+	size_t bytes = 0;
+
+	(void)uswap_preload_bring(v, n * sizeof(*v), 0);
+	if (syscall(SYS_process_madvise, pidfd, v, n, -1, flags) < 0 &&
+	    errno == EFAULT)
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++) {
+		if ((ssize_t)v[i].iov_len < 0)
+			return -EINVAL;
+		bytes += v[i].iov_len < BYTES_MAX - bytes ? v[i].iov_len
+							  : BYTES_MAX - bytes;
+	}
+	return (ssize_t)bytes;
+}
+
 /* Bytes advised, or what was wrong with the first range. */
 HOOK ssize_t
 process_madvise(
     int pidfd, const struct iovec *v, size_t n, int advice, unsigned flags)
 {
-	ssize_t done = 0;
-	size_t left = 0;
+	ssize_t done = 0, left;
 	int error = 0;
 
 	/* Of no ranges at all, the kernel says what else is wrong. */
 	if (preload.state != ACTIVE || n > VECTOR_MAX || !is_self(pidfd) ||
 	    syscall(SYS_process_madvise, pidfd, v, 0, advice, flags) != 0)
 		return syscall(SYS_process_madvise, pidfd, v, n, advice, flags);
-	for (size_t i = 0; i < n; i++)
-		left += v[i].iov_len;
+	left = bytes_of(pidfd, v, n, flags);
+	if (left < 0)
+		error = (int)left;
 	/* Behind the last byte nothing is looked at, nor is the advice. */
 	for (size_t i = 0; left > 0 && error == 0; i++) {
-		left -= v[i].iov_len;
-		error = hook_madvise(v[i].iov_base, v[i].iov_len, advice);
+		size_t len =
+		    v[i].iov_len < (size_t)left ? v[i].iov_len : (size_t)left;
+
+		left -= (ssize_t)len;
+		error = hook_madvise(v[i].iov_base, len, advice);
 		if (error == 0)
-			done += (ssize_t)v[i].iov_len;
+			done += (ssize_t)len;
 	}
 	if (done > 0 || error == 0)
 		return done;

@@ -343,6 +343,17 @@ t_process_madvise(void)
 	v[0].iov_len = 0;
 	say("no bytes", process_madvise(self, v, 1, 77, 0), p, LEN);
 	v[0].iov_len = LEN / 2;
+	say("no vector",
+	    process_madvise(
+		self, (struct iovec *)(q + 2 * LEN), 1, MADV_DONTNEED, 0),
+	    p, LEN);
+	memcpy(q + LEN - sizeof(*v), v, sizeof(*v));
+	say("half of one",
+	    process_madvise(self, (struct iovec *)(q + LEN - sizeof(*v)), 2,
+		MADV_DONTNEED, 0),
+	    p, LEN);
+	v[1].iov_len = (size_t)-1;
+	say("too long", process_madvise(self, v, 2, MADV_DONTNEED, 0), p, LEN);
 	say("no process", process_madvise(file, v, 1, MADV_PAGEOUT, 0), p, LEN);
 	close(self);
 	munmap(p, LEN);
