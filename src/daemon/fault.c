@@ -318,6 +318,9 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	pindex_t i;
 
 	if (e == NULL) {
+		/* It would wait for ever, as a write by a device would. */
+		KASSERT(!pmap_is_frame(pg->pmap, f->va),
+		    "a frame that holds no memory was touched");
 		/* Unmapped a moment ago: the access will see for itself. */
 		(void)pmap_wake(pg->pmap, f->va, 1);
 		return STRAY;

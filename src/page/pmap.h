@@ -111,6 +111,12 @@ int pmap_here(struct pmap *, struct pmap **ret);
 	"and permission to use pidfd_getfd"
 void pmap_close_here(struct pmap *);
 
+static inline bool
+pmap_is_frame(const struct pmap *pm, uintptr_t va)
+{
+	return va - (uintptr_t)pm->frames < ptoa((uintptr_t)pm->n_frames);
+}
+
 /*
  * Managing: from now on missing pages of [va, va + n pages) are faults.  The
  * range is private anonymous memory; what it holds stays.  Huge pages are
