@@ -4,11 +4,12 @@
  * so the lock is not held around these calls.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "daemon/batch.h"
 
 /* What becomes of a page of a batch. */
-enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };
+enum fate { STAYS, MOVED, COPIED, VANISHED, ZERO, CLEAN, DIRTY };
 
 void
 batch_add(struct pageout *po, struct page *p)
@@ -79,9 +80,22 @@ drop_sealed(struct pageout *po)
 	return any;
 }
 
+/* Whether some were read and only read; has_block says which.  Lock held. */
+static bool
+mark_sealed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	bool any = false;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		any |= b->has_block[i] =
+		    po->pg->pmap->seals && may_drop(po->pg, batch_page(po, i));
+	return any;
+}
+
 /*
- * Pages that were read and only read are dropped at once; the others stay in the
- * batch.  Returns how many are gone.  Lock held, and released meanwhile.
+ * Those that are marked are dropped at once; the others stay in the batch, and none
+ * is marked then.  Returns how many are gone.  Lock held, and released meanwhile.
  */
 static uint32_t
 batch_sealed(struct pageout *po)
@@ -89,15 +103,12 @@ batch_sealed(struct pageout *po)
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
 	uint32_t kept = 0, gone;
-	bool any = false;
+	bool any;
 
-	for (uint32_t i = 0; i < b->n; i++)
-		any |= b->has_block[i] = may_drop(pg, batch_page(po, i));
-	if (!any)
-		return 0;
 	mtx_unlock(&pg->lock);
 	any = drop_sealed(po);
 	mtx_lock(&pg->lock);
+	memset(b->has_block, 0, sizeof(b->has_block));
 	if (!any)
 		return 0;
 	for (uint32_t i = 0; i < b->n; i++) {
@@ -114,6 +125,49 @@ batch_sealed(struct pageout *po)
 	pg->ctr.clean_drops += gone;
 	b->n = kept;
 	return gone;
+}
+
+/*
+ * The frames of those that are marked hold memory beside the pages for a moment: so
+ * many as may be, the others are not marked any more.  Lock held.
+ */
+static uint32_t
+shelve_begin(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	int64_t room = US_MAX(pager_free(pg), 0);
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		n += b->has_block[i] = b->has_block[i] && n < room;
+	if (!pager_copies_begin(pg, n))
+		KASSERT(false, "%u pages were free", n);
+	return n;
+}
+
+/*
+ * Copies n adjacent pages from i on to their frames, those that are still sealed:
+ * how many.  They are to be dropped, by run `at`.  The lock is not held.
+ */
+static uint32_t
+shelve_run(struct pageout *po, uint32_t i, uint32_t n, uint32_t at)
+{
+	struct batch *b = po->batch;
+	struct pmap *pm = po->pg->pmap;
+	uintptr_t va = pager_va(po->pg, batch_page(po, i));
+	char *frame = frame_addr(&po->pg->frames, b->frame[i]);
+	uint32_t done = pmap_copy(pm, va, frame, n), sealed;
+	struct iovec rest;
+
+	sealed = done == 0 ? 0 : pmap_sealed(pm, va, done);
+	rest = (struct iovec){frame + ptoa(sealed), ptoa(done - sealed)};
+	if (sealed < done)
+		pmap_discard(pm, &rest, 1);
+	b->run[at] = (struct iovec){(void *)va, ptoa(sealed)};
+	for (uint32_t k = 0; k < n; k++)
+		b->fate[i + k] = k < sealed ? COPIED : STAYS;
+	return sealed;
 }
 
 /* ---- deactivate: out of the program --------------------------------------- */
@@ -137,14 +191,15 @@ batch_frames(struct pageout *po)
 	return got;
 }
 
-/* How many from i on are adjacent in the program and in their frames. */
+/* How many from i on are adjacent in the program and in their frames, and alike. */
 static uint32_t
 batch_run(const struct batch *b, uint32_t i)
 {
 	uint32_t n = 1;
 
 	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
-	       b->frame[i + n] == b->frame[i] + n)
+	       b->frame[i + n] == b->frame[i] + n &&
+	       b->has_block[i + n] == b->has_block[i])
 		n++;
 	return n;
 }
@@ -155,12 +210,21 @@ batch_remove(struct pageout *po)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
+	uint32_t runs = 0;
 
 	for (uint32_t i = 0; i < b->n;) {
 		struct page *p = batch_page(po, i);
 		uint32_t run = batch_run(b, i), done;
 		int error = 0;
 
+		if (b->has_block[i]) {
+			done = shelve_run(po, i, run, runs);
+			runs += done > 0;
+			for (uint32_t k = done; k < run; k++)
+				b->has_block[i + k] = false;
+			i += done;
+			continue;
+		}
 		done = pmap_remove(pg->pmap, pager_va(pg, p),
 		    frame_addr(&pg->frames, b->frame[i]), run, &error);
 		for (uint32_t k = 0; k < done; k++)
@@ -170,6 +234,7 @@ batch_remove(struct pageout *po)
 		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
 		i++;
 	}
+	pmap_drop_runs(pg->pmap, b->run, runs);
 }
 
 /*
@@ -185,9 +250,12 @@ batch_removed(struct pageout *po)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct page *p = batch_page(po, i);
 
-		if (b->fate[i] == MOVED) {
+		if (b->fate[i] == MOVED || b->fate[i] == COPIED) {
+			bool clean = b->fate[i] == COPIED && may_drop(pg, p);
+
 			p->state = PS_INACTIVE;
 			p->flags &= (uint8_t)~PG_SEALED;
+			p->flags |= clean ? PG_CLEAN : 0;
 			p->frame = b->frame[i];
 			pager_unbusy(pg, p);
 			page_enqueue(&pg->pages, p, PQ_INACTIVE);
@@ -205,14 +273,14 @@ batch_removed(struct pageout *po)
 }
 
 uint32_t
-batch_deactivate(struct pageout *po)
+batch_deactivate(struct pageout *po, bool keep)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
-	uint32_t got, gone = 0;
+	uint32_t got, gone = 0, copies;
 
 	sort_keyed(b->order, b->n);
-	if (pg->pmap->seals)
+	if (mark_sealed(po) && !keep)
 		gone = batch_sealed(po);
 	got = batch_frames(po);
 	while (b->n > got) {
@@ -221,18 +289,20 @@ batch_deactivate(struct pageout *po)
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
+	copies = shelve_begin(po);
 	mtx_unlock(&pg->lock);
 	batch_remove(po);
 	for (uint32_t i = 0; i < b->n; i++)
 		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
 	batch_removed(po);
+	pager_copies_end(pg, copies);
 	return gone;
 }
 
 /* ---- clean: what need not be written ------------------------------------- */
 
-/* Fetches the contents of all pages.  The lock is not held. */
+/* Fetches the contents of all pages that are not known.  The lock is not held. */
 static void
 batch_look(struct pageout *po)
 {
@@ -240,12 +310,17 @@ batch_look(struct pageout *po)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0, k; i < b->n; i += k) {
-		for (k = 1; i + k < b->n && b->frame[i + k] == b->frame[i] + k;)
+		k = 1;
+		if (b->fate[i] == CLEAN)
+			continue;
+		while (i + k < b->n && b->frame[i + k] == b->frame[i] + k &&
+		       b->fate[i + k] != CLEAN)
 			k++;
 		b->run[n++] = (struct iovec){
 		    frame_addr(&po->pg->frames, b->frame[i]), ptoa(k)};
 	}
-	pmap_look(po->pg->pmap, b->run, n, po->copy);
+	if (n > 0)
+		pmap_look(po->pg->pmap, b->run, n, po->copy);
 }
 
 /* The lock is not held.  Compares contents with what swap space has. */
@@ -253,17 +328,19 @@ static void
 batch_classify(struct pageout *po)
 {
 	struct batch *b = po->batch;
+	const char *data = po->copy;
 
 	batch_look(po);
 	for (uint32_t i = 0; i < b->n; i++) {
-		const void *data = po->copy + ptoa(i);
-
+		if (b->fate[i] == CLEAN)
+			continue;
 		if (pager_page_is_zero(data))
 			b->fate[i] = ZERO;
 		else if (b->has_block[i] && pager_tag(data) == b->tag[i])
 			b->fate[i] = CLEAN;
 		else
 			b->fate[i] = DIRTY;
+		data += PAGE_SIZE;
 	}
 }
 
@@ -320,6 +397,8 @@ batch_add_inactive(struct pageout *po, struct page *p)
 	b->has_block[i] = swblk_valid(swmap_get(&o->swmap, p->pindex));
 	if (b->has_block[i])
 		b->tag[i] = object_tag(&pg->objects, o, p->pindex);
+	b->fate[i] =
+	    (p->flags & PG_CLEAN) != 0 && b->tag[i] != 0 ? CLEAN : STAYS;
 	batch_add(po, p);
 }
 

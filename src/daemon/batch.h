@@ -19,6 +19,7 @@ struct batch {
 	struct iovec run[CLUSTER_MAX]; /* of frames */
 	uint8_t fate[CLUSTER_MAX];
 	uint64_t tag[CLUSTER_MAX];
+	/* One that holds what it held; of active pages: they may be dropped, too. */
 	bool has_block[CLUSTER_MAX];
 	uint32_t loose[CLUSTER_MAX];
 };
@@ -27,10 +28,11 @@ struct batch {
 void batch_add(struct pageout *, struct page *);
 /*
  * Takes pages of the batch, which are active, out of the program; some may have
- * to stay.  Returns with how many there was progress.  The lock is released
+ * to stay.  Of those that are sealed nothing is kept but what their blocks hold,
+ * unless keep.  Returns with how many there was progress.  The lock is released
  * meanwhile.
  */
-uint32_t batch_deactivate(struct pageout *);
+uint32_t batch_deactivate(struct pageout *, bool keep);
 /* The same of an inactive page. */
 void batch_add_inactive(struct pageout *, struct page *);
 /*

@@ -184,7 +184,8 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
-	r.seal = ahead && !write && pg->pmap->seals && object_seals(o);
+	r.seal = (ahead || (p->flags & PG_CLEAN)) && !write &&
+		 pg->pmap->seals && object_seals(o);
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
 		     : policy_window(pager_run(pg, s), pager_free(pg));
@@ -194,7 +195,8 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 		struct page *next =
 		    r.n == 0 ? p : same_kind(pg, o, (pindex_t)i, queue);
 
-		if (next == NULL)
+		if (next == NULL ||
+		    (r.seal && !ahead && (next->flags & PG_CLEAN) == 0))
 			break;
 		if (next->queue != PQ_NONE)
 			page_dequeue(&pg->pages, next);

@@ -78,10 +78,12 @@ deactivate(struct pageout *po, uint32_t want)
 	struct pager *pg = po->pg;
 	struct page *p, *next;
 	uint32_t looked = 0, gone;
+	enum page_queue from;
 
 	po->batch->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
-	p = pageq_first(&pg->pages, victims(po, want));
+	from = victims(po, want);
+	p = pageq_first(&pg->pages, from);
 	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
 	     p = next, looked++) {
 		next = pageq_next(&pg->pages, p);
@@ -91,7 +93,8 @@ deactivate(struct pageout *po, uint32_t want)
 	if (po->batch->n == 0)
 		return 0;
 	want = po->batch->n;
-	gone = batch_deactivate(po);
+	/* A stream does not come back for its pages. */
+	gone = batch_deactivate(po, from == PQ_ACTIVE);
 	po->stayed = gone > 0 ? 0 : po->stayed + want;
 	return gone;
 }
@@ -265,6 +268,21 @@ shortage(struct pageout *po)
 }
 
 /*
+ * How many inactive pages may go: what is more than the goal, so that the others
+ * have time to be touched; all, when few are free.
+ */
+static uint32_t
+spare(const struct pageout *po)
+{
+	const struct pager *pg = po->pg;
+	uint32_t n = pg->pages.q[PQ_INACTIVE].count;
+
+	if (po->force || pager_free(pg) < (int64_t)pg->free_low / 2)
+		return n;
+	return n > pg->inactive_goal ? n - pg->inactive_goal : 0;
+}
+
+/*
  * Lock held, and released meanwhile.  One batch through each stage.  Nothing
  * left, nothing started and nothing in flight means that swap space is full.
  */
@@ -272,12 +290,16 @@ static bool
 make_free(struct pageout *po, uint32_t want)
 {
 	struct pager *pg = po->pg;
-	uint32_t inactive = pg->pages.q[PQ_INACTIVE].count;
-	uint32_t done = 0;
+	uint32_t done = launder(po), inactive;
 
-	if (!po->force && inactive < pg->inactive_goal + want)
+	/* What waits to be written is on its way, unless nothing can be. */
+	if (blkq_inflight(po->q) > 0 && pg->pages.q[PQ_LAUNDRY].count >= want)
+		want = 0;
+	inactive = pg->pages.q[PQ_INACTIVE].count;
+	if (want > 0 && !po->force && inactive < pg->inactive_goal + want)
 		done += deactivate(po, pg->inactive_goal + want - inactive);
-	if (pg->pages.q[PQ_INACTIVE].count > 0)
+	want = US_MIN(want, spare(po));
+	if (want > 0)
 		done += clean(po, want);
 	done += launder(po);
 	if (done > 0 || blkq_inflight(po->q) > 0)

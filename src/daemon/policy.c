@@ -30,7 +30,7 @@ policy_divide(uint32_t ram_pages, struct pager_params *p)
 	p->free_low = US_MIN(US_MAX(p->budget / 64, 64), 768);
 	p->free_low = US_MIN(US_MAX(p->free_low, p->budget / 256), 8192);
 	p->free_high = p->free_low * 2;
-	p->inactive_goal = p->budget / 16;
+	p->inactive_goal = p->budget / 32;
 }
 
 /*
