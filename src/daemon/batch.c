@@ -4,12 +4,8 @@
  * so the lock is not held around these calls.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "daemon/batch.h"
-
-/* What becomes of a page of a batch. */
-enum fate { STAYS, MOVED, COPIED, VANISHED, ZERO, CLEAN, DIRTY };
 
 void
 batch_add(struct pageout *po, struct page *p)
@@ -21,153 +17,6 @@ batch_add(struct pageout *po, struct page *p)
 	pager_busy(po->pg, p);
 	b->order[b->n++] = (struct keyed){
 	    (uint64_t)p->object << 32 | p->pindex, page_no(&po->pg->pages, p)};
-}
-
-static struct page *
-batch_page(const struct pageout *po, uint32_t i)
-{
-	return page_of(&po->pg->pages, po->batch->order[i].value);
-}
-
-/* ---- sealed: nothing has to be moved or looked at ------------------------ */
-
-/*
- * Whether the page's block holds what was read from it.  A block that it was given
- * since then has a tag that nothing has: see assign() in pager_range.c.
- */
-static bool
-may_drop(const struct pager *pg, const struct page *p)
-{
-	const struct object *o = pager_object(pg, p);
-
-	return (p->flags & PG_SEALED) != 0 &&
-	       swblk_valid(swmap_get(&o->swmap, p->pindex)) &&
-	       object_tag(&pg->objects, o, p->pindex) != 0;
-}
-
-/* From i on, adjacent in the program. */
-static uint32_t
-sealed_run(const struct batch *b, uint32_t i)
-{
-	uint32_t n = 0;
-
-	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
-	       b->has_block[i + n])
-		n++;
-	return n;
-}
-
-/* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
-static bool
-drop_sealed(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-	bool any = false;
-
-	for (uint32_t i = 0, n, sealed; i < b->n; i += US_MAX(n, 1)) {
-		uintptr_t va = pager_va(pg, batch_page(po, i));
-
-		n = sealed_run(b, i);
-		sealed = n == 0 ? 0 : pmap_sealed(pg->pmap, va, n);
-		/* Should a part be unmapped by now, the rest is gone all the same. */
-		if (sealed > 0)
-			(void)pmap_drop(pg->pmap, va, sealed);
-		for (uint32_t k = 0; k < US_MAX(n, 1); k++)
-			b->fate[i + k] = k < sealed ? CLEAN : STAYS;
-		any |= sealed > 0;
-	}
-	return any;
-}
-
-/* Whether some were read and only read; has_block says which.  Lock held. */
-static bool
-mark_sealed(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	bool any = false;
-
-	for (uint32_t i = 0; i < b->n; i++)
-		any |= b->has_block[i] =
-		    po->pg->pmap->seals && may_drop(po->pg, batch_page(po, i));
-	return any;
-}
-
-/*
- * Those that are marked are dropped at once; the others stay in the batch, and none
- * is marked then.  Returns how many are gone.  Lock held, and released meanwhile.
- */
-static uint32_t
-batch_sealed(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-	uint32_t kept = 0, gone;
-	bool any;
-
-	mtx_unlock(&pg->lock);
-	any = drop_sealed(po);
-	mtx_lock(&pg->lock);
-	memset(b->has_block, 0, sizeof(b->has_block));
-	if (!any)
-		return 0;
-	for (uint32_t i = 0; i < b->n; i++) {
-		struct page *p = batch_page(po, i);
-
-		if (b->fate[i] != CLEAN) {
-			b->order[kept++] = b->order[i];
-			continue;
-		}
-		object_rewritten(pager_object(pg, p), -1);
-		(void)pager_page_gone(pg, p, SLOT_NONE);
-	}
-	gone = b->n - kept;
-	pg->ctr.clean_drops += gone;
-	b->n = kept;
-	return gone;
-}
-
-/*
- * The frames of those that are marked hold memory beside the pages for a moment: so
- * many as may be, the others are not marked any more.  Lock held.
- */
-static uint32_t
-shelve_begin(struct pageout *po)
-{
-	struct batch *b = po->batch;
-	struct pager *pg = po->pg;
-	int64_t room = US_MAX(pager_free(pg), 0);
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < b->n; i++)
-		n += b->has_block[i] = b->has_block[i] && n < room;
-	if (!pager_copies_begin(pg, n))
-		KASSERT(false, "%u pages were free", n);
-	return n;
-}
-
-/*
- * Copies n adjacent pages from i on to their frames, those that are still sealed:
- * how many.  They are to be dropped, by run `at`.  The lock is not held.
- */
-static uint32_t
-shelve_run(struct pageout *po, uint32_t i, uint32_t n, uint32_t at)
-{
-	struct batch *b = po->batch;
-	struct pmap *pm = po->pg->pmap;
-	uintptr_t va = pager_va(po->pg, batch_page(po, i));
-	char *frame = frame_addr(&po->pg->frames, b->frame[i]);
-	uint32_t done = pmap_copy(pm, va, frame, n), sealed;
-	struct iovec rest;
-
-	sealed = done == 0 ? 0 : pmap_sealed(pm, va, done);
-	rest = (struct iovec){frame + ptoa(sealed), ptoa(done - sealed)};
-	if (sealed < done)
-		pmap_discard(pm, &rest, 1);
-	b->run[at] = (struct iovec){(void *)va, ptoa(sealed)};
-	for (uint32_t k = 0; k < n; k++)
-		b->fate[i + k] = k < sealed ? COPIED : STAYS;
-	return sealed;
 }
 
 /* ---- deactivate: out of the program --------------------------------------- */
@@ -218,7 +67,7 @@ batch_remove(struct pageout *po)
 		int error = 0;
 
 		if (b->has_block[i]) {
-			done = shelve_run(po, i, run, runs);
+			done = batch_shelve(po, i, run, runs);
 			runs += done > 0;
 			for (uint32_t k = done; k < run; k++)
 				b->has_block[i + k] = false;
@@ -251,7 +100,8 @@ batch_removed(struct pageout *po)
 		struct page *p = batch_page(po, i);
 
 		if (b->fate[i] == MOVED || b->fate[i] == COPIED) {
-			bool clean = b->fate[i] == COPIED && may_drop(pg, p);
+			bool clean =
+			    b->fate[i] == COPIED && batch_may_drop(pg, p);
 
 			p->state = PS_INACTIVE;
 			p->flags &= (uint8_t)~PG_SEALED;
@@ -280,8 +130,8 @@ batch_deactivate(struct pageout *po, bool keep)
 	uint32_t got, gone = 0, copies;
 
 	sort_keyed(b->order, b->n);
-	if (mark_sealed(po) && !keep)
-		gone = batch_sealed(po);
+	if (batch_mark_sealed(po) && !keep)
+		gone = batch_drop_sealed(po);
 	got = batch_frames(po);
 	while (b->n > got) {
 		struct page *p = batch_page(po, --b->n);
@@ -289,7 +139,7 @@ batch_deactivate(struct pageout *po, bool keep)
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
-	copies = shelve_begin(po);
+	copies = batch_shelve_begin(po);
 	mtx_unlock(&pg->lock);
 	batch_remove(po);
 	for (uint32_t i = 0; i < b->n; i++)

@@ -11,18 +11,27 @@
 #include "base/sort.h"
 #include "daemon/pageout.h"
 
+/* What becomes of a page of a batch. */
+enum fate { STAYS, MOVED, COPIED, VANISHED, ZERO, CLEAN, DIRTY };
+
 /* As many as one write can take. */
 struct batch {
 	uint32_t n;
 	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
 	uint32_t frame[CLUSTER_MAX]; /* where each goes, or lies */
 	struct iovec run[CLUSTER_MAX]; /* of frames */
-	uint8_t fate[CLUSTER_MAX];
+	uint8_t fate[CLUSTER_MAX]; /* enum fate */
 	uint64_t tag[CLUSTER_MAX];
 	/* One that holds what it held; of active pages: they may be dropped, too. */
 	bool has_block[CLUSTER_MAX];
 	uint32_t loose[CLUSTER_MAX];
 };
+
+static inline struct page *
+batch_page(const struct pageout *po, uint32_t i)
+{
+	return page_of(&po->pg->pages, po->batch->order[i].value);
+}
 
 /* Takes a page off its queue and makes it busy. */
 void batch_add(struct pageout *, struct page *);
@@ -41,5 +50,27 @@ void batch_add_inactive(struct pageout *, struct page *);
  * laundry.  Returns how many are gone.  The lock is released meanwhile.
  */
 uint32_t batch_clean(struct pageout *, bool keep);
+
+/* ---- batch_sealed.c ------------------------------------------------------ */
+
+/* Whether the page's block holds what was read from it. */
+bool batch_may_drop(const struct pager *, const struct page *);
+/* Whether there are any in the batch; has_block says which. */
+bool batch_mark_sealed(struct pageout *);
+/*
+ * Those that are marked are dropped at once; the others stay in the batch, and none
+ * is marked then.  Returns how many are gone.  The lock is released meanwhile.
+ */
+uint32_t batch_drop_sealed(struct pageout *);
+/*
+ * Unmarks those that cannot go to their frames for want of memory: for a moment the
+ * others have two places.  Returns how many; to be given to pager_copies_end.
+ */
+uint32_t batch_shelve_begin(struct pageout *);
+/*
+ * Copies n adjacent pages from i on to their frames, those that are still sealed: how
+ * many.  They are to be dropped, by run `at`.  The lock is not held.
+ */
+uint32_t batch_shelve(struct pageout *, uint32_t i, uint32_t n, uint32_t at);
 
 #endif
