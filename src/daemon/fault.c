@@ -217,8 +217,8 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 	return ANSWERED;
 }
 
-static bool
-is_own(const struct pager *pg, const struct pmap_fault *f)
+bool
+fault_is_own(const struct pager *pg, const struct pmap_fault *f)
 {
 	return f->tid != 0 && f->tid == pg->pageout_tid;
 }
@@ -289,7 +289,7 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 	struct pager *pg = h->pg;
 
 	if (p->flags & PG_BUSY) {
-		if (is_own(pg, f))
+		if (fault_is_own(pg, f))
 			return fault_own(pg, f);
 		pg->ctr.v_intrans++;
 		p->flags |= PG_WANTED;
@@ -328,7 +328,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 		return STRAY;
 	}
 	o = e->object;
-	if (o->frozen && !is_own(pg, f))
+	if (o->frozen && !fault_is_own(pg, f))
 		return ANSWERED; /* it is woken when that is over */
 	i = (pindex_t)atop(f->va - o->base);
 	slot = object_slot(&pg->objects, o, i);

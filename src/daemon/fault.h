@@ -14,5 +14,7 @@
  * Lock held on entry and return, released meanwhile.
  */
 enum answer fault_resolve(struct handler *, const struct pmap_fault *);
+/* Whether the page-out thread has it itself: nothing may keep that waiting. */
+bool fault_is_own(const struct pager *, const struct pmap_fault *);
 
 #endif

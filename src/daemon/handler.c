@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "daemon/ahead.h"
 #include "daemon/fault.h"
@@ -69,7 +70,8 @@ handler_note(struct handler *h, struct note note)
 
 /*
  * A fault waits, and with it all later ones, for the page-out thread to free
- * some page.  It is told that we do by the shortage itself.
+ * some page.  It is told that we do by the shortage itself.  Its own faults must not
+ * wait behind that: see answer_own.
  */
 static void
 wait_begin(struct handler *h)
@@ -149,16 +151,69 @@ take(struct handler *h)
 	return h->fresh;
 }
 
+/* ---- while a fault waits for memory --------------------------------------- */
+
+/*
+ * Takes more, behind those that wait, which move to the front.  When there is no room
+ * the last of them faults anew.
+ */
+static void
+take_more(struct handler *h)
+{
+	uint32_t room;
+
+	h->taken -= h->answered;
+	memmove(
+	    h->fault, h->fault + h->answered, h->taken * sizeof(h->fault[0]));
+	h->answered = 0;
+	if (blkq_watching(h->q))
+		return;
+	if (h->taken == HANDLER_FAULTS)
+		(void)pmap_wake(h->pmap, h->fault[--h->taken].va, 1);
+	room = US_MIN(HANDLER_FAULTS - h->taken, PMAP_FAULTS_MAX);
+	h->fresh = pmap_next_faults(h->pmap, h->fault + h->taken, room);
+	h->taken += h->fresh;
+}
+
+/*
+ * The page-out thread's own: it touches what it takes out, and sees to it that
+ * there is memory again.
+ */
+static void
+answer_own(struct handler *h)
+{
+	struct pmap_fault f;
+
+	mtx_lock(&h->pg->lock);
+	for (uint32_t i = h->answered; i < h->taken; i++) {
+		f = h->fault[i];
+		if (!fault_is_own(h->pg, &f))
+			continue;
+		h->taken--;
+		memmove(
+		    h->fault + i, h->fault + i + 1, (h->taken - i) * sizeof(f));
+		(void)fault_resolve(h, &f);
+		break; /* it has one at a time */
+	}
+	mtx_unlock(&h->pg->lock);
+}
+
 bool
 handler_step(struct handler *h)
 {
+	bool full = false;
+
 	reap(h);
 	if (h->answered == h->taken) {
 		h->answered = 0;
 		h->taken = take(h);
+		full = h->taken == PMAP_FAULTS_MAX;
+	} else {
+		take_more(h);
+		answer_own(h);
 	}
 	answer_all(h);
-	return h->answered == PMAP_FAULTS_MAX;
+	return full && h->answered == h->taken;
 }
 
 /* ---- while the program forks --------------------------------------------- */

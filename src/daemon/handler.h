@@ -13,6 +13,9 @@
 /* Reads one handler may have in flight: demands and windows read ahead. */
 #define HANDLER_IO 16
 
+/* Faults it holds while the first of them waits for memory. */
+#define HANDLER_FAULTS 128
+
 /*
  * What a thread that answers its own faults (see inline.h) leaves to another: a
  * fault, or reading ahead: a window of a stream from fault.va on, or what it
@@ -34,7 +37,7 @@ struct handler {
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
-	struct pmap_fault fault[PMAP_FAULTS_MAX]; /* taken ... */
+	struct pmap_fault fault[HANDLER_FAULTS]; /* taken ... */
 	uint32_t taken, answered; /* ... so many, of which the first done */
 	uint32_t fresh; /* taken and not counted so far */
 	uint64_t waiting_since;

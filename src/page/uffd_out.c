@@ -233,6 +233,17 @@ moved_after_all(struct uffdpmap *u, uintptr_t va, const char *frame, uint32_t n)
 }
 
 /*
+ * Pages that a child had, too, are the program's alone again when they are written to.
+ * Of protected ones that would be faults, and ours.
+ */
+static void
+make_own(struct uffdpmap *u, uintptr_t va, uint32_t n)
+{
+	(void)uffd_unprotect(&u->pm, va, n);
+	(void)uffd_madvise(va, n, MADV_POPULATE_WRITE);
+}
+
+/*
  * EINVAL is what MOVE says of a range that crosses mappings and of a page in
  * a mapping unlike the frames' (not readable and writable, or locked).  A
  * page of the kernel's zeros is moved like any other.
@@ -262,8 +273,7 @@ remove_move(
 			*ret_err = r;
 			break;
 		} else if (r == -EBUSY && tries++ == 0) {
-			(void)uffd_madvise(
-			    va + ptoa(done), n - done, MADV_POPULATE_WRITE);
+			make_own(u, va + ptoa(done), n - done);
 		} else if ((r == -EAGAIN && tries++ < UFFD_TRIES) ||
 			   (r == -EBUSY && tries < TRIES_BUSY)) {
 			sched_yield();

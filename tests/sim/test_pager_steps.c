@@ -408,6 +408,94 @@ test_slow_disk(void **state)
 	closes();
 }
 
+/* ---- a handler of its own ------------------------------------------------ */
+
+/* The faults that there are to read, the first first. */
+static struct pmap_fault told[2 * HANDLER_FAULTS];
+static uint32_t ntold;
+
+static uint32_t
+told_next(struct pmap *pm, struct pmap_fault *f, uint32_t n)
+{
+	(void)pm;
+	n = US_MIN(n, ntold);
+	ntold -= n;
+	memcpy(f, told, n * sizeof(*f));
+	memmove(told, told + n, ntold * sizeof(*f));
+	return n;
+}
+
+/* Who is woken faults again. */
+static int
+told_wake(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	(void)pm;
+	(void)n;
+	told[ntold++] = (struct pmap_fault){
+	    .va = va, .write = true, .tid = va == va_of(5) ? 7 : 1000};
+	return 0;
+}
+
+static const struct pmap_ops told_ops = {
+    .next_faults = told_next, .wake = told_wake};
+
+/* Whether the handler holds a fault of this thread's, or will read one. */
+static bool
+to_be_answered(const struct handler *h, pid_t tid)
+{
+	for (uint32_t i = h->answered; i < h->taken; i++)
+		if (h->fault[i].tid == tid)
+			return true;
+	for (uint32_t i = 0; i < ntold; i++)
+		if (told[i].tid == tid)
+			return true;
+	return false;
+}
+
+/*
+ * A fault waits for memory, more than can be held do, and behind them the page-out
+ * thread has one itself, on a page that it takes out.
+ */
+static void
+test_own_fault(void **state)
+{
+	struct handler *h = &s.handler[0];
+	struct pmap none = {.ops = &told_ops};
+	struct object *o;
+	struct page *p;
+	uint32_t all;
+
+	(void)state;
+	opens(1000, 2000, false);
+	o = map(0, 1000);
+	fill(0, 10, 'a');
+	mtx_lock(&pg->lock);
+	pg->pageout_tid = 7;
+	all = (uint32_t)pager_free(pg);
+	assert_true(pager_copies_begin(pg, all));
+	p = page_of(&pg->pages, object_slot(&pg->objects, o, 5));
+	page_dequeue(&pg->pages, p);
+	pager_busy(pg, p);
+	mtx_unlock(&pg->lock);
+	h->pmap = &none;
+	for (ntold = 0; ntold < HANDLER_FAULTS + 20;)
+		(void)told_wake(&none, va_of(20 + ntold), 1);
+	(void)told_wake(&none, va_of(5), 1);
+	for (int i = 0; i < 100 && to_be_answered(h, 7); i++)
+		(void)handler_step(h);
+	assert_false(to_be_answered(h, 7));
+	assert_true(h->waiting && to_be_answered(h, 1000));
+	h->taken = h->answered = 0;
+	h->pmap = s.pmap;
+	mtx_lock(&pg->lock);
+	pager_unbusy(pg, p);
+	page_enqueue(&pg->pages, p, PQ_ACTIVE);
+	pager_copies_end(pg, all);
+	mtx_unlock(&pg->lock);
+	sim_drain(&s);
+	closes();
+}
+
 /* Each page-out takes a new block; the old one goes when it is written. */
 static void
 test_reallocated(void **state)
@@ -1061,6 +1149,7 @@ main(void)
 	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_sealed_alone),
 	    cmocka_unit_test(test_slow_disk),
+	    cmocka_unit_test(test_own_fault),
 	    cmocka_unit_test(test_reallocated),
 	    cmocka_unit_test(test_write_error),
 	    cmocka_unit_test(test_read_error),
