@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/base.h"
@@ -19,7 +21,7 @@
 /* Linux 6.11 */
 #ifndef PROCMAP_QUERY
 #define PROCMAP_QUERY            _IOWR('f', 17, struct procmap_query)
-#define PROCMAP_QUERY_VMA_SHARED 0x08
+#define PROCMAP_QUERY_VMA_SHARED 0x08 /* the lower bits are those of PROT_ */
 struct procmap_query {
 	uint64_t size;
 	uint64_t query_flags;
@@ -62,6 +64,18 @@ is_special(const char *name)
 }
 
 /*
+ * A MAP_GROWSDOWN mapping: touched below its start it is longer, and nobody is told.
+ * No file says it, but mprotect refuses PROT_GROWSDOWN for all others; here it
+ * changes nothing.
+ */
+static bool
+grows_down(const struct vma *v)
+{
+	return syscall(SYS_mprotect, v->start, PAGE_SIZE,
+		   v->prot | PROT_GROWSDOWN) == 0;
+}
+
+/*
  * Looks at the first mapping that ends above *at, which then moves to its end.
  */
 static const char *
@@ -74,7 +88,7 @@ judge(const struct vma *v, uintptr_t *at)
 		return "shared memory";
 	if (v->file)
 		return "a mapping of a file, or of huge pages";
-	if (v->special)
+	if (v->special || grows_down(v))
 		return "heap, stack, or the kernel's own";
 	return NULL;
 }
@@ -96,6 +110,7 @@ ask(int fd, uintptr_t at, struct vma *v)
 		return error;
 	*v = (struct vma){.start = (uintptr_t)q.vma_start,
 	    .end = (uintptr_t)q.vma_end,
+	    .prot = (int)q.vma_flags & (PROT_READ | PROT_WRITE | PROT_EXEC),
 	    .shared = (q.vma_flags & PROCMAP_QUERY_VMA_SHARED) != 0,
 	    .file = error == ENAMETOOLONG || q.inode != 0,
 	    .special = is_special(name)};
@@ -148,6 +163,9 @@ vma_parse(const char *line, struct vma *v)
 	v->end = strtoul(at + 1, &at, 16);
 	if (*at != ' ' || v->end <= v->start || strnlen(at, 6) < 6)
 		return false;
+	v->prot = (at[1] == 'r' ? PROT_READ : 0) |
+		  (at[2] == 'w' ? PROT_WRITE : 0) |
+		  (at[3] == 'x' ? PROT_EXEC : 0);
 	v->shared = at[4] != 'p';
 	at = strchr(at + 6, ' '); /* after the offset */
 	at = at == NULL ? NULL : strchr(at + 1, ' ');

@@ -14,6 +14,7 @@
 struct vma {
 	uintptr_t start;
 	uintptr_t end;
+	int prot;
 	bool shared;
 	bool file; /* or shared memory, or huge pages: what has an inode */
 	bool special; /* heap, stack, vdso: the kernel has named it */

@@ -201,7 +201,18 @@ t_growsdown(void)
 	for (int i = 0; i < 10; i++)
 		say("below", pread(file, q - i * PAGE, 10, 0), q - 8 * PAGE,
 		    24 * PAGE);
-	munmap(q - 16 * PAGE, 32 * PAGE);
+	/* A call that fails, and whose range has a managed part. */
+	MUST(mmap(q + 16 * PAGE, LEN, RW, ANON | MAP_FIXED, -1, 0) ==
+	     q + 16 * PAGE);
+	memset(q + 16 * PAGE, 1, LEN);
+	say("onto itself",
+	    (long)mremap(q - 9 * PAGE, 25 * PAGE + LEN, 25 * PAGE + LEN,
+		MREMAP_MAYMOVE | MREMAP_FIXED, q + PAGE),
+	    q - 16 * PAGE, 32 * PAGE);
+	for (int i = 10; i < 14; i++)
+		say("below", pread(file, q - i * PAGE, 10, 0), q - 16 * PAGE,
+		    32 * PAGE);
+	munmap(q - 16 * PAGE, 32 * PAGE + LEN);
 	q = p + LEN;
 	say("beside",
 	    (long)mmap(

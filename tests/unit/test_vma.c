@@ -165,6 +165,12 @@ test_unfit(void **state)
 	assert_ptr_not_equal(sbrk((intptr_t)ptoa(4)), (void *)-1);
 	is("heap", (char *)sbrk(0) - ptoa(2), 1);
 	is("stack", (void *)getauxval(AT_RANDOM), 1);
+	p = map(5, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1);
+	is("stack", p, 2);
+	/* Its protection is as it was. */
+	assert_int_equal(mprotect(p, ptoa(5), PROT_READ), 0);
+	is("stack", p + ptoa(2), 1);
+	assert_int_equal(pipe((int *)(void *)(p + ptoa(2))), -1);
 	if (getauxval(AT_SYSINFO_EHDR) != 0)
 		is("kernel", (void *)getauxval(AT_SYSINFO_EHDR), 1);
 	p = mmap(NULL, (size_t)2 << 20, RW,
