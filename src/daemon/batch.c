@@ -59,7 +59,6 @@ batch_remove(struct pageout *po)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
-	uint32_t runs = 0;
 
 	for (uint32_t i = 0; i < b->n;) {
 		struct page *p = batch_page(po, i);
@@ -67,11 +66,7 @@ batch_remove(struct pageout *po)
 		int error = 0;
 
 		if (b->has_block[i]) {
-			done = batch_shelve(po, i, run, runs);
-			runs += done > 0;
-			for (uint32_t k = done; k < run; k++)
-				b->has_block[i + k] = false;
-			i += done;
+			i += batch_shelve(po, i, run);
 			continue;
 		}
 		done = pmap_remove(pg->pmap, pager_va(pg, p),
@@ -83,7 +78,7 @@ batch_remove(struct pageout *po)
 		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
 		i++;
 	}
-	pmap_drop_runs(pg->pmap, b->run, runs);
+	batch_drop_shelved(po);
 }
 
 /*
@@ -112,6 +107,8 @@ batch_removed(struct pageout *po)
 			continue;
 		}
 		frames_free(&pg->frames, b->frame[i], 1);
+		if (b->has_block[i]) /* it is to be moved next time */
+			p->flags &= (uint8_t)~PG_SEALED;
 		if (b->fate[i] == VANISHED) {
 			pager_unswapped(pg, pager_object(pg, p), p->pindex);
 			(void)pager_page_gone(pg, p, SLOT_NONE);
@@ -146,7 +143,7 @@ batch_deactivate(struct pageout *po, bool keep)
 		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
 	batch_removed(po);
-	pager_copies_end(pg, copies);
+	batch_shelve_end(po, copies);
 	return gone;
 }
 

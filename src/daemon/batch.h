@@ -64,13 +64,16 @@ bool batch_mark_sealed(struct pageout *);
 uint32_t batch_drop_sealed(struct pageout *);
 /*
  * Unmarks those that cannot go to their frames for want of memory: for a moment the
- * others have two places.  Returns how many; to be given to pager_copies_end.
+ * others have two places.  Returns how many; to be given to batch_shelve_end.
  */
 uint32_t batch_shelve_begin(struct pageout *);
+void batch_shelve_end(struct pageout *, uint32_t);
 /*
- * Copies n adjacent pages from i on to their frames, those that are still sealed: how
- * many.  They are to be dropped, by run `at`.  The lock is not held.
+ * Copies up to n adjacent marked pages from i on to their frames: how many.  The one
+ * that was not copied is unmarked.  The lock is not held.
  */
-uint32_t batch_shelve(struct pageout *, uint32_t i, uint32_t n, uint32_t at);
+uint32_t batch_shelve(struct pageout *, uint32_t i, uint32_t n);
+/* Drops what was copied; what was written to meanwhile stays.  Lock not held. */
+void batch_drop_shelved(struct pageout *);
 
 #endif

@@ -107,14 +107,15 @@ batch_drop_sealed(struct pageout *po)
 
 /*
  * The frames of those that are marked hold memory beside the pages for a moment: so
- * many as may be, the others are not marked any more.  Lock held.
+ * many as may be, the others are not marked any more.  Faults want some, too.  Lock
+ * held.
  */
 uint32_t
 batch_shelve_begin(struct pageout *po)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
-	int64_t room = US_MAX(pager_free(pg), 0);
+	int64_t room = US_MAX(pager_free(pg), 0) / 2;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < b->n; i++)
@@ -124,26 +125,79 @@ batch_shelve_begin(struct pageout *po)
 	return n;
 }
 
+/* The frames have the memory now, and the pages none.  Lock held. */
+void
+batch_shelve_end(struct pageout *po, uint32_t n)
+{
+	struct pager *pg = po->pg;
+
+	pager_copies_end(pg, n);
+	if (n > 0 && pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
 /*
- * Copies n adjacent pages from i on to their frames, those that are still sealed:
- * how many.  They are to be dropped, by run `at`.  The lock is not held.
+ * Copies n adjacent pages that are marked to their frames, from i on: how many.  The
+ * next one is not marked any more.  The lock is not held.
  */
 uint32_t
-batch_shelve(struct pageout *po, uint32_t i, uint32_t n, uint32_t at)
+batch_shelve(struct pageout *po, uint32_t i, uint32_t n)
 {
 	struct batch *b = po->batch;
 	struct pmap *pm = po->pg->pmap;
 	uintptr_t va = pager_va(po->pg, batch_page(po, i));
-	char *frame = frame_addr(&po->pg->frames, b->frame[i]);
-	uint32_t done = pmap_copy(pm, va, frame, n), sealed;
-	struct iovec rest;
+	uint32_t done = pmap_sealed(pm, va, n);
 
-	sealed = done == 0 ? 0 : pmap_sealed(pm, va, done);
-	rest = (struct iovec){frame + ptoa(sealed), ptoa(done - sealed)};
-	if (sealed < done)
-		pmap_discard(pm, &rest, 1);
-	b->run[at] = (struct iovec){(void *)va, ptoa(sealed)};
-	for (uint32_t k = 0; k < n; k++)
-		b->fate[i + k] = k < sealed ? COPIED : STAYS;
-	return sealed;
+	/* Not what would be copied in vain, or would fault. */
+	if (done > 0)
+		done = pmap_copy(
+		    pm, va, frame_addr(&po->pg->frames, b->frame[i]), done);
+	for (uint32_t k = 0; k < done; k++)
+		b->fate[i + k] = COPIED;
+	if (done < n)
+		b->has_block[i + done] = false;
+	return done;
+}
+
+/* How many from i on were copied and are adjacent in the program. */
+static uint32_t
+shelved_run(const struct batch *b, uint32_t i)
+{
+	uint32_t n = 0;
+
+	while (i + n < b->n && b->fate[i + n] == COPIED &&
+	       b->order[i + n].key == b->order[i].key + n)
+		n++;
+	return n;
+}
+
+/*
+ * Drops what was copied, if it is sealed still, and so was when it was copied.  The
+ * look comes last, so that nothing else can be there by the time of the drop.  The
+ * lock is not held.
+ */
+void
+batch_drop_shelved(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pmap *pm = po->pg->pmap;
+	struct iovec frame = {.iov_len = PAGE_SIZE};
+	uint32_t runs = 0;
+
+	for (uint32_t i = 0, n, sealed; i < b->n; i += US_MAX(sealed, 1)) {
+		uintptr_t va = pager_va(po->pg, batch_page(po, i));
+
+		n = shelved_run(b, i);
+		sealed = n == 0 ? 0 : pmap_sealed(pm, va, n);
+		if (sealed > 0) {
+			b->run[runs++] =
+			    (struct iovec){(void *)va, ptoa(sealed)};
+		} else if (n > 0) {
+			frame.iov_base =
+			    frame_addr(&po->pg->frames, b->frame[i]);
+			pmap_discard(pm, &frame, 1);
+			b->fate[i] = STAYS;
+		}
+	}
+	pmap_drop_runs(pm, b->run, runs);
 }

@@ -10,7 +10,7 @@
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
  *	of a frozen object		left to who cloned it: clone_make
- *	sealed, and written to		unsealed, and a stream's next ones with it
+ *	sealed, and written to		unsealed, and the next ones with it
  *	active				the fault is late, or the program
  *					dropped the page behind our back:
  *					zeros, unless it is there
@@ -21,6 +21,9 @@
  * All functions here: the lock is held on entry and on return; those that
  * release it meanwhile say so, and what they work on is busy then.
  */
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "daemon/ahead.h"
 #include "daemon/fault.h"
 #include "daemon/policy.h"
@@ -234,6 +237,7 @@ fault_own(struct pager *pg, const struct pmap_fault *f)
 	if (!f->protect)
 		(void)pmap_zero(pg->pmap, f->va, 1, true);
 	(void)pmap_unprotect(pg->pmap, f->va, 1);
+	(void)pmap_wake(pg->pmap, f->va, 1); /* should it be unmapped */
 	mtx_lock(&pg->lock);
 	return ANSWERED;
 }
@@ -251,8 +255,9 @@ is_sealed(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
- * The first write to a page that was read for a stream.  The stream will write to
- * the next ones, too.  Releases the lock.
+ * The first write to a page that was only read.  If it was read for a stream, that will
+ * write to the next ones, too; of one that was read alone few neighbours are sealed.
+ * Releases the lock.
  */
 static void
 fault_sealed(struct handler *h, struct object *o, struct page *p)
@@ -310,6 +315,12 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 
 /* ---- one fault ----------------------------------------------------------- */
 
+static bool
+is_of_this_process(pid_t tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
+}
+
 enum answer
 fault_resolve(struct handler *h, const struct pmap_fault *f)
 {
@@ -319,10 +330,15 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	uint32_t slot;
 	pindex_t i;
 
-	if (e == NULL) {
+	if (e == NULL && fault_is_own(pg, f))
+		return fault_own(pg, f); /* who unmaps it waits for the page */
+	if (e == NULL && pmap_is_frame(pg->pmap, f->va)) {
 		/* It would wait for ever, as a write by a device would. */
-		KASSERT(!pmap_is_frame(pg->pmap, f->va),
+		KASSERT(!is_of_this_process(f->tid),
 		    "a frame that holds no memory was touched");
+		return STRAY; /* another process looks around: it waits */
+	}
+	if (e == NULL) {
 		/* Unmapped a moment ago: the access will see for itself. */
 		(void)pmap_wake(pg->pmap, f->va, 1);
 		return STRAY;

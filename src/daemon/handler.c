@@ -69,9 +69,8 @@ handler_note(struct handler *h, struct note note)
 }
 
 /*
- * A fault waits, and with it all later ones, for the page-out thread to free
- * some page.  It is told that we do by the shortage itself.  Its own faults must not
- * wait behind that: see answer_own.
+ * Faults wait for the page-out thread to free some page.  It is told that we do by
+ * the shortage itself.
  */
 static void
 wait_begin(struct handler *h)
@@ -95,21 +94,39 @@ wait_end(struct handler *h)
 	    clock_now_ns(h->pg->clock) - h->waiting_since;
 }
 
-/* Answers the faults that were taken, up to one that must wait. */
+/* Whether it was said again since: the page-out thread waits for one at a time. */
+static bool
+is_outdated(const struct handler *h, uint32_t i)
+{
+	if (!fault_is_own(h->pg, &h->fault[i]))
+		return false;
+	while (++i < h->taken)
+		if (fault_is_own(h->pg, &h->fault[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Answers the faults that are held; those that must wait stay.  One that needs no
+ * memory goes on: it may be of the page-out thread, for which the others wait.
+ */
 static void
 answer_all(struct handler *h)
 {
+	uint32_t kept = 0;
+
 	mtx_lock(&h->pg->lock);
 	h->pg->ctr.faults += h->fresh;
 	h->fresh = 0;
-	while (h->answered < h->taken) {
-		if (fault_resolve(h, &h->fault[h->answered]) == WAIT) {
-			wait_begin(h);
-			break;
-		}
+	for (uint32_t i = 0; i < h->taken; i++)
+		if (!is_outdated(h, i) &&
+		    fault_resolve(h, &h->fault[i]) == WAIT)
+			h->fault[kept++] = h->fault[i];
+	h->taken = kept;
+	if (kept > 0)
+		wait_begin(h);
+	else
 		wait_end(h);
-		h->answered++;
-	}
 	mtx_unlock(&h->pg->lock);
 }
 
@@ -123,97 +140,57 @@ reap(struct handler *h)
 }
 
 /* Their faults were counted by who left them. */
-static uint32_t
+static void
 take_notes(struct handler *h)
 {
-	uint32_t taken = 0;
-
 	mtx_lock(&h->pg->lock);
 	for (uint32_t i = 0; i < h->notes; i++) {
 		if (h->note[i].window > 0)
 			ahead_noted(h, &h->note[i]);
 		else
-			h->fault[taken++] = h->note[i].fault;
+			h->fault[h->taken++] = h->note[i].fault;
 	}
 	h->notes = 0;
 	mtx_unlock(&h->pg->lock);
-	return taken;
 }
 
-static uint32_t
+/*
+ * Behind those that wait.  When there is no room for more, the last of them faults
+ * anew, and the others are taken one by one: none may be passed over for ever.
+ * Returns whether there may be more.
+ */
+static bool
 take(struct handler *h)
 {
-	if (atomic_load_explicit(&h->notes, memory_order_relaxed) > 0)
-		return take_notes(h);
-	if (blkq_watching(h->q))
-		return 0;
-	h->fresh = pmap_next_faults(h->pmap, h->fault, PMAP_FAULTS_MAX);
-	return h->fresh;
-}
+	uint32_t room = HANDLER_FAULTS - h->taken, n;
 
-/* ---- while a fault waits for memory --------------------------------------- */
-
-/*
- * Takes more, behind those that wait, which move to the front.  When there is no room
- * the last of them faults anew.
- */
-static void
-take_more(struct handler *h)
-{
-	uint32_t room;
-
-	h->taken -= h->answered;
-	memmove(
-	    h->fault, h->fault + h->answered, h->taken * sizeof(h->fault[0]));
-	h->answered = 0;
-	if (blkq_watching(h->q))
-		return;
-	if (h->taken == HANDLER_FAULTS)
-		(void)pmap_wake(h->pmap, h->fault[--h->taken].va, 1);
-	room = US_MIN(HANDLER_FAULTS - h->taken, PMAP_FAULTS_MAX);
-	h->fresh = pmap_next_faults(h->pmap, h->fault + h->taken, room);
-	h->taken += h->fresh;
-}
-
-/*
- * The page-out thread's own: it touches what it takes out, and sees to it that
- * there is memory again.
- */
-static void
-answer_own(struct handler *h)
-{
-	struct pmap_fault f;
-
-	mtx_lock(&h->pg->lock);
-	for (uint32_t i = h->answered; i < h->taken; i++) {
-		f = h->fault[i];
-		if (!fault_is_own(h->pg, &f))
-			continue;
-		h->taken--;
-		memmove(
-		    h->fault + i, h->fault + i + 1, (h->taken - i) * sizeof(f));
-		(void)fault_resolve(h, &f);
-		break; /* it has one at a time */
+	if (atomic_load_explicit(&h->notes, memory_order_relaxed) > 0 &&
+	    room >= PMAP_FAULTS_MAX) {
+		take_notes(h);
+		return false;
 	}
-	mtx_unlock(&h->pg->lock);
+	if (blkq_watching(h->q))
+		return false;
+	if (room == 0) {
+		(void)pmap_wake(h->pmap, h->fault[--h->taken].va, 1);
+		room = 1;
+	}
+	n = pmap_next_faults(
+	    h->pmap, h->fault + h->taken, US_MIN(room, PMAP_FAULTS_MAX));
+	h->taken += n;
+	h->fresh = h->taken < HANDLER_FAULTS ? n : 0;
+	return n == PMAP_FAULTS_MAX;
 }
 
 bool
 handler_step(struct handler *h)
 {
-	bool full = false;
+	bool more;
 
 	reap(h);
-	if (h->answered == h->taken) {
-		h->answered = 0;
-		h->taken = take(h);
-		full = h->taken == PMAP_FAULTS_MAX;
-	} else {
-		take_more(h);
-		answer_own(h);
-	}
+	more = take(h);
 	answer_all(h);
-	return full && h->answered == h->taken;
+	return more && h->taken == 0;
 }
 
 /* ---- while the program forks --------------------------------------------- */

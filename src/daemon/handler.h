@@ -13,7 +13,7 @@
 /* Reads one handler may have in flight: demands and windows read ahead. */
 #define HANDLER_IO 16
 
-/* Faults it holds while the first of them waits for memory. */
+/* Faults that wait for memory, and that it holds. */
 #define HANDLER_FAULTS 128
 
 /*
@@ -37,11 +37,12 @@ struct handler {
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
-	struct pmap_fault fault[HANDLER_FAULTS]; /* taken ... */
-	uint32_t taken, answered; /* ... so many, of which the first done */
+	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */
+	uint32_t taken; /* so many */
 	uint32_t fresh; /* taken and not counted so far */
 	uint64_t waiting_since;
-	_Atomic bool waiting; /* the next one could not have a page so far */
+	_Atomic bool
+	    waiting; /* those that are left could not have a page so far */
 };
 
 /* q was created by the thread that will use the handler.  0 or -ENOMEM. */

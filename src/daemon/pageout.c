@@ -267,6 +267,13 @@ shortage(struct pageout *po)
 	return po->working && want > 0 ? US_MAX(want, batch) : 0;
 }
 
+/* Faults will have to wait soon. */
+static bool
+is_short(const struct pageout *po)
+{
+	return pager_free(po->pg) < (int64_t)po->pg->free_low / 2;
+}
+
 /*
  * How many inactive pages may go: what is more than the goal, so that the others
  * have time to be touched; all, when few are free.
@@ -277,7 +284,7 @@ spare(const struct pageout *po)
 	const struct pager *pg = po->pg;
 	uint32_t n = pg->pages.q[PQ_INACTIVE].count;
 
-	if (po->force || pager_free(pg) < (int64_t)pg->free_low / 2)
+	if (po->force || is_short(po))
 		return n;
 	return n > pg->inactive_goal ? n - pg->inactive_goal : 0;
 }
@@ -291,13 +298,17 @@ make_free(struct pageout *po, uint32_t want)
 {
 	struct pager *pg = po->pg;
 	uint32_t done = launder(po), inactive;
-
 	/* What waits to be written is on its way, unless nothing can be. */
-	if (blkq_inflight(po->q) > 0 && pg->pages.q[PQ_LAUNDRY].count >= want)
-		want = 0;
+	bool enough =
+	    blkq_inflight(po->q) > 0 && pg->pages.q[PQ_LAUNDRY].count >= want;
+
 	inactive = pg->pages.q[PQ_INACTIVE].count;
-	if (want > 0 && !po->force && inactive < pg->inactive_goal + want)
+	if (!enough && want > 0 && !po->force &&
+	    inactive < pg->inactive_goal + want)
 		done += deactivate(po, pg->inactive_goal + want - inactive);
+	/* But who waits for memory need not wait for that. */
+	if (enough && !is_short(po))
+		want = 0;
 	want = US_MIN(want, spare(po));
 	if (want > 0)
 		done += clean(po, want);

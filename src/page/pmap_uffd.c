@@ -5,7 +5,7 @@
  * The one thing to fear here is a fault of our own on managed or frame
  * memory: the thread that should answer it waits for the answer.  Frames are
  * filled by ioctls alone.  The program's pages are read in one place,
- * copy_out (uffd_out.c), which looks first whether they are there.
+ * copy_out (uffd_out.c); whether they are there is looked at first.
  */
 #include <errno.h>
 #include <fcntl.h>

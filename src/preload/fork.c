@@ -14,14 +14,16 @@
  * what the C library takes after it and such a thread may hold: the list of open
  * streams.  In the child the C library resets the locks of the streams, which are
  * memory of the program's, before any handler runs: they are touched here, so that
- * they are there.  So is what the start of a thread looks at: see starts.c; the list
- * of libraries is looked at before, as its lock may be held by such a thread, too.
+ * they are there.  So is what the start of a thread looks at: see starts.c.  The list
+ * of libraries is noted before all that, by a handler that runs before the allocator's:
+ * who unloads one holds that list's lock, and calls free.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "preload/preload.h"
 #include "preload/raw.h"
@@ -51,8 +53,6 @@ prepare(void)
 	bool list = preload.state == ACTIVE && &_IO_list_all != NULL &&
 		    _IO_list_lock != NULL && _IO_list_unlock != NULL;
 
-	if (preload.state == ACTIVE)
-		starts_note();
 	if (list)
 		_IO_list_lock();
 	preload_lock(&guard);
@@ -107,12 +107,27 @@ child(void)
 	preload_unlock(&guard);
 }
 
-/* Before dlsym: that of an old C library allocates. */
+static void
+prepare_first(void)
+{
+	if (preload.state == ACTIVE)
+		starts_note();
+}
+
+/*
+ * The handlers of prepare run in the reverse order.  dlsym comes after the first, as
+ * that of an old C library allocates.
+ */
 void
 fork_init(void)
 {
+	void *volatile p;
+
 	pthread_atfork(prepare, parent, child);
 	next_fork = (pid_t(*)(void))dlsym(RTLD_NEXT, "fork");
+	p = malloc(1); /* the allocator registers its own, if it has not */
+	free(p);
+	pthread_atfork(prepare_first, NULL, NULL);
 }
 
 /*

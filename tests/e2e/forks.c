@@ -4,8 +4,8 @@
  * the moment of the fork, whoever changes it afterwards.
  *
  *	fork	fork(2)
- *	library	the same, when a library with variables of each thread's was loaded
- *		long ago
+ *	library	when a library with variables of each thread's was loaded long ago,
+ *		and others are loaded and unloaded meanwhile
  *	nested	the child has a child; either ends first
  *	kill	the child, and the child of a child, is killed with signal 9
  *	threads	threads of the parent change memory meanwhile
@@ -269,6 +269,41 @@ do_threads(void)
 	threads_end();
 }
 
+/* Who loads and unloads holds the linker's locks, and the allocator's in them. */
+static void *
+loader(void *arg)
+{
+	while (!atomic_load(&stop)) {
+		void *lib = dlopen("libresolv.so.2", RTLD_NOW);
+
+		if (lib == NULL)
+			errx(1, "%s", dlerror());
+		dlclose(lib);
+	}
+	return (arg);
+}
+
+static void
+do_library(void)
+{
+	pthread_t thread;
+
+	atomic_store(&stop, 0);
+	if (pthread_create(&thread, NULL, loader, NULL) != 0)
+		errx(1, "pthread_create");
+	for (int i = 0; i < 30; i++) {
+		pid_t pid = must_fork();
+
+		if (pid == 0)
+			_exit(
+			    words[n / 30 * i] == (n / 30 * i + 1) * 3 ? 0 : 42);
+		ends_with(pid, 0, "library");
+	}
+	atomic_store(&stop, 1);
+	pthread_join(thread, NULL);
+	do_fork();
+}
+
 /* A child of the loop: a look here and there, and an end of some kind. */
 static void
 one_of_many(unsigned i)
@@ -455,7 +490,7 @@ static const struct {
 	int times; /* the second child must not fare otherwise */
 } ways[] = {
     {"fork", do_fork, 3},
-    {"library", do_fork, 3},
+    {"library", do_library, 3},
     {"nested", do_nested, 1},
     {"kill", do_kill, 1},
     {"threads", do_threads, 1},

@@ -114,7 +114,7 @@ take_out(struct rng *r)
 		return;
 	out = copy_sealed(first, n);
 	if (out == 0) {
-		/* Nobody else is here to answer what this might fault on. */
+		/* Nobody else is here to answer what this would fault on. */
 		out = pmap_remove(pm, (uintptr_t)w.mem + ptoa(first),
 		    frame(first), n, &error);
 		if (out < n)
