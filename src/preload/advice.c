@@ -188,6 +188,23 @@ is_slow(int advice)
 	       populates(advice);
 }
 
+/*
+ * With inline delivery the kernel says EFAULT of a page that is out, as of one that the
+ * program may not touch: what can come in comes first, and may be out again by then.
+ */
+static int
+populate(void *addr, size_t len, int advice)
+{
+	int error = to_kernel(raw_madvise(addr, len, advice));
+
+	for (unsigned tries = 0;
+	     error == -EFAULT && preload.inline_faults && tries < 10; tries++) {
+		(void)uswap_advise(preload.u, addr, len, USWAP_WILLNEED);
+		error = to_kernel(raw_madvise(addr, len, advice));
+	}
+	return error;
+}
+
 static int
 advise_slowly(struct piece p, int advice)
 {
@@ -208,7 +225,7 @@ advise_slowly(struct piece p, int advice)
 		/* More would push out the beginning. */
 		if (len > preload.ram / 2)
 			len = (preload.ram / 2) & ~(PAGE - 1);
-		return to_kernel(raw_madvise(addr, len, advice));
+		return populate(addr, len, advice);
 	}
 }
 
@@ -264,7 +281,7 @@ advise_managed(struct piece p, int advice)
 	case MADV_GUARD_INSTALL:
 		return install_guards(p);
 	default:
-		return to_kernel(raw_madvise(addr, len, advice));
+		return populate(addr, len, advice);
 	}
 }
 

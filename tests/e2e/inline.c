@@ -109,6 +109,25 @@ ask(void)
 	close(fd);
 }
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* A quarter of the budget, of which all is out. */
+static void
+populate(void)
+{
+	char *p = (char *)(((uintptr_t)numbers + 4095) & ~(uintptr_t)4095);
+
+	for (int advice = MADV_POPULATE_READ; advice <= MADV_POPULATE_WRITE;
+	     advice++) {
+		madvise(p, count * sizeof(*numbers) / 8, MADV_PAGEOUT);
+		if (madvise(p, count * sizeof(*numbers) / 16, advice) != 0)
+			printf("populate: %d: %m\n", advice);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -127,6 +146,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "no locale C.UTF-8\n");
 	wrong += compute_all();
 	ask();
+	populate();
 	wrong += compute_all();
 	/* The handler of before, and one that is set now. */
 	short_file();
