@@ -330,14 +330,14 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	uint32_t slot;
 	pindex_t i;
 
-	if (e == NULL && fault_is_own(pg, f))
-		return fault_own(pg, f); /* who unmaps it waits for the page */
 	if (e == NULL && pmap_is_frame(pg->pmap, f->va)) {
 		/* It would wait for ever, as a write by a device would. */
 		KASSERT(!is_of_this_process(f->tid),
 		    "a frame that holds no memory was touched");
 		return STRAY; /* another process looks around: it waits */
 	}
+	if (e == NULL && fault_is_own(pg, f))
+		return fault_own(pg, f); /* who unmaps it waits for the page */
 	if (e == NULL) {
 		/* Unmapped a moment ago: the access will see for itself. */
 		(void)pmap_wake(pg->pmap, f->va, 1);

@@ -8,3 +8,11 @@ mkdir "$dir/files"
 "$bin/syscalls" "$dir/files" >"$dir/native" || fail 'natively'
 swapped 16 "$bin/syscalls" "$dir/files" >"$dir/paged"
 same "$dir/native" "$dir/paged"
+
+# Another process that reads all there is, also what the pager has for itself, does the
+# program no harm.
+"$USWAP" run --ram 16M -- "$bin/threads" 32 2 6 1 2>"$dir/err" &
+sleep 1
+python3 "$(dirname "$0")/../support/peek.py" $! 3 >"$dir/out" || fail 'peek.py'
+echo "test_syscalls: parts read by another process: $(cat "$dir/out")"
+wait $! || fail "read by another process: $? $(cat "$dir/err")"
