@@ -7,6 +7,9 @@
 
 #include "daemon/batch.h"
 
+/* What becomes of a page of a batch. */
+enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };
+
 void
 batch_add(struct pageout *po, struct page *p)
 {
@@ -17,6 +20,100 @@ batch_add(struct pageout *po, struct page *p)
 	pager_busy(po->pg, p);
 	b->order[b->n++] = (struct keyed){
 	    (uint64_t)p->object << 32 | p->pindex, page_no(&po->pg->pages, p)};
+}
+
+static struct page *
+batch_page(const struct pageout *po, uint32_t i)
+{
+	return page_of(&po->pg->pages, po->batch->order[i].value);
+}
+
+/* ---- sealed: nothing has to be moved or looked at ------------------------ */
+
+/*
+ * Whether the page's block holds what was read from it.  A block that it was given
+ * since then has a tag that nothing has: see assign() in pager_range.c.
+ */
+static bool
+may_drop(const struct pager *pg, const struct page *p)
+{
+	const struct object *o = pager_object(pg, p);
+
+	return (p->flags & PG_SEALED) != 0 &&
+	       swblk_valid(swmap_get(&o->swmap, p->pindex)) &&
+	       object_tag(&pg->objects, o, p->pindex) != 0;
+}
+
+/* From i on, adjacent in the program. */
+static uint32_t
+sealed_run(const struct batch *b, uint32_t i)
+{
+	uint32_t n = 0;
+
+	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
+	       b->has_block[i + n])
+		n++;
+	return n;
+}
+
+/* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
+static bool
+drop_sealed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	bool any = false;
+
+	for (uint32_t i = 0, n, sealed; i < b->n; i += US_MAX(n, 1)) {
+		uintptr_t va = pager_va(pg, batch_page(po, i));
+
+		n = sealed_run(b, i);
+		sealed = n == 0 ? 0 : pmap_sealed(pg->pmap, va, n);
+		/* Should a part be unmapped by now, the rest is gone all the same. */
+		if (sealed > 0)
+			(void)pmap_drop(pg->pmap, va, sealed);
+		for (uint32_t k = 0; k < US_MAX(n, 1); k++)
+			b->fate[i + k] = k < sealed ? CLEAN : STAYS;
+		any |= sealed > 0;
+	}
+	return any;
+}
+
+/*
+ * Pages that were read and only read are dropped at once; the others stay in the
+ * batch.  Returns how many are gone.  Lock held, and released meanwhile.
+ */
+static uint32_t
+batch_sealed(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+	uint32_t kept = 0, gone;
+	bool any = false;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		any |= b->has_block[i] = may_drop(pg, batch_page(po, i));
+	if (!any)
+		return 0;
+	mtx_unlock(&pg->lock);
+	any = drop_sealed(po);
+	mtx_lock(&pg->lock);
+	if (!any)
+		return 0;
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct page *p = batch_page(po, i);
+
+		if (b->fate[i] != CLEAN) {
+			b->order[kept++] = b->order[i];
+			continue;
+		}
+		object_rewritten(pager_object(pg, p), -1);
+		(void)pager_page_gone(pg, p, SLOT_NONE);
+	}
+	gone = b->n - kept;
+	pg->ctr.clean_drops += gone;
+	b->n = kept;
+	return gone;
 }
 
 /* ---- deactivate: out of the program --------------------------------------- */
@@ -40,15 +137,14 @@ batch_frames(struct pageout *po)
 	return got;
 }
 
-/* How many from i on are adjacent in the program and in their frames, and alike. */
+/* How many from i on are adjacent in the program and in their frames. */
 static uint32_t
 batch_run(const struct batch *b, uint32_t i)
 {
 	uint32_t n = 1;
 
 	while (i + n < b->n && b->order[i + n].key == b->order[i].key + n &&
-	       b->frame[i + n] == b->frame[i] + n &&
-	       b->has_block[i + n] == b->has_block[i])
+	       b->frame[i + n] == b->frame[i] + n)
 		n++;
 	return n;
 }
@@ -65,10 +161,6 @@ batch_remove(struct pageout *po)
 		uint32_t run = batch_run(b, i), done;
 		int error = 0;
 
-		if (b->has_block[i]) {
-			i += batch_shelve(po, i, run);
-			continue;
-		}
 		done = pmap_remove(pg->pmap, pager_va(pg, p),
 		    frame_addr(&pg->frames, b->frame[i]), run, &error);
 		for (uint32_t k = 0; k < done; k++)
@@ -78,7 +170,6 @@ batch_remove(struct pageout *po)
 		b->fate[i] = error == -ENOENT ? VANISHED : STAYS;
 		i++;
 	}
-	batch_drop_shelved(po);
 }
 
 /*
@@ -94,21 +185,15 @@ batch_removed(struct pageout *po)
 	for (uint32_t i = 0; i < b->n; i++) {
 		struct page *p = batch_page(po, i);
 
-		if (b->fate[i] == MOVED || b->fate[i] == COPIED) {
-			bool clean =
-			    b->fate[i] == COPIED && batch_may_drop(pg, p);
-
+		if (b->fate[i] == MOVED) {
 			p->state = PS_INACTIVE;
 			p->flags &= (uint8_t)~PG_SEALED;
-			p->flags |= clean ? PG_CLEAN : 0;
 			p->frame = b->frame[i];
 			pager_unbusy(pg, p);
 			page_enqueue(&pg->pages, p, PQ_INACTIVE);
 			continue;
 		}
 		frames_free(&pg->frames, b->frame[i], 1);
-		if (b->has_block[i]) /* it is to be moved next time */
-			p->flags &= (uint8_t)~PG_SEALED;
 		if (b->fate[i] == VANISHED) {
 			pager_unswapped(pg, pager_object(pg, p), p->pindex);
 			(void)pager_page_gone(pg, p, SLOT_NONE);
@@ -120,15 +205,15 @@ batch_removed(struct pageout *po)
 }
 
 uint32_t
-batch_deactivate(struct pageout *po, bool keep)
+batch_deactivate(struct pageout *po)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
-	uint32_t got, gone = 0, copies;
+	uint32_t got, gone = 0;
 
 	sort_keyed(b->order, b->n);
-	if (batch_mark_sealed(po) && !keep)
-		gone = batch_drop_sealed(po);
+	if (pg->pmap->seals)
+		gone = batch_sealed(po);
 	got = batch_frames(po);
 	while (b->n > got) {
 		struct page *p = batch_page(po, --b->n);
@@ -136,20 +221,18 @@ batch_deactivate(struct pageout *po, bool keep)
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
-	copies = batch_shelve_begin(po);
 	mtx_unlock(&pg->lock);
 	batch_remove(po);
 	for (uint32_t i = 0; i < b->n; i++)
 		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
 	batch_removed(po);
-	batch_shelve_end(po, copies);
 	return gone;
 }
 
 /* ---- clean: what need not be written ------------------------------------- */
 
-/* Fetches the contents of all pages that are not known.  The lock is not held. */
+/* Fetches the contents of all pages.  The lock is not held. */
 static void
 batch_look(struct pageout *po)
 {
@@ -157,17 +240,12 @@ batch_look(struct pageout *po)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0, k; i < b->n; i += k) {
-		k = 1;
-		if (b->fate[i] == CLEAN)
-			continue;
-		while (i + k < b->n && b->frame[i + k] == b->frame[i] + k &&
-		       b->fate[i + k] != CLEAN)
+		for (k = 1; i + k < b->n && b->frame[i + k] == b->frame[i] + k;)
 			k++;
 		b->run[n++] = (struct iovec){
 		    frame_addr(&po->pg->frames, b->frame[i]), ptoa(k)};
 	}
-	if (n > 0)
-		pmap_look(po->pg->pmap, b->run, n, po->copy);
+	pmap_look(po->pg->pmap, b->run, n, po->copy);
 }
 
 /* The lock is not held.  Compares contents with what swap space has. */
@@ -175,19 +253,17 @@ static void
 batch_classify(struct pageout *po)
 {
 	struct batch *b = po->batch;
-	const char *data = po->copy;
 
 	batch_look(po);
 	for (uint32_t i = 0; i < b->n; i++) {
-		if (b->fate[i] == CLEAN)
-			continue;
+		const void *data = po->copy + ptoa(i);
+
 		if (pager_page_is_zero(data))
 			b->fate[i] = ZERO;
 		else if (b->has_block[i] && pager_tag(data) == b->tag[i])
 			b->fate[i] = CLEAN;
 		else
 			b->fate[i] = DIRTY;
-		data += PAGE_SIZE;
 	}
 }
 
@@ -244,8 +320,6 @@ batch_add_inactive(struct pageout *po, struct page *p)
 	b->has_block[i] = swblk_valid(swmap_get(&o->swmap, p->pindex));
 	if (b->has_block[i])
 		b->tag[i] = object_tag(&pg->objects, o, p->pindex);
-	b->fate[i] =
-	    (p->flags & PG_CLEAN) != 0 && b->tag[i] != 0 ? CLEAN : STAYS;
 	batch_add(po, p);
 }
 

@@ -85,7 +85,7 @@ clean_some(struct clone *c, pindex_t i, pindex_t end)
 static pindex_t
 take_out(struct clone *c, pindex_t i)
 {
-	pindex_t stop = pageout_piece(c->po, c->src, i, c->end, true);
+	pindex_t stop = pageout_piece(c->po, c->src, i, c->end);
 
 	while (i < stop)
 		i = clean_some(c, i, stop);

@@ -10,7 +10,7 @@
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
  *	of a frozen object		left to who cloned it: clone_make
- *	sealed, and written to		unsealed, and the next ones with it
+ *	sealed, and written to		unsealed, and a stream's next ones with it
  *	active				the fault is late, or the program
  *					dropped the page behind our back:
  *					zeros, unless it is there
@@ -187,8 +187,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
-	r.seal = (ahead || (p->flags & PG_CLEAN)) && !write &&
-		 pg->pmap->seals && object_seals(o);
+	r.seal = ahead && !write && pg->pmap->seals && object_seals(o);
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
 		     : policy_window(pager_run(pg, s), pager_free(pg));
@@ -198,8 +197,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 		struct page *next =
 		    r.n == 0 ? p : same_kind(pg, o, (pindex_t)i, queue);
 
-		if (next == NULL ||
-		    (r.seal && !ahead && (next->flags & PG_CLEAN) == 0))
+		if (next == NULL)
 			break;
 		if (next->queue != PQ_NONE)
 			page_dequeue(&pg->pages, next);
@@ -255,9 +253,8 @@ is_sealed(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
- * The first write to a page that was only read.  If it was read for a stream, that will
- * write to the next ones, too; of one that was read alone few neighbours are sealed.
- * Releases the lock.
+ * The first write to a page that was read for a stream.  The stream will write to
+ * the next ones, too.  Releases the lock.
  */
 static void
 fault_sealed(struct handler *h, struct object *o, struct page *p)

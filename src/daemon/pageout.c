@@ -78,12 +78,10 @@ deactivate(struct pageout *po, uint32_t want)
 	struct pager *pg = po->pg;
 	struct page *p, *next;
 	uint32_t looked = 0, gone;
-	enum page_queue from;
 
 	po->batch->n = 0;
 	want = US_MIN(want, CLUSTER_MAX);
-	from = victims(po, want);
-	p = pageq_first(&pg->pages, from);
+	p = pageq_first(&pg->pages, victims(po, want));
 	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
 	     p = next, looked++) {
 		next = pageq_next(&pg->pages, p);
@@ -93,8 +91,7 @@ deactivate(struct pageout *po, uint32_t want)
 	if (po->batch->n == 0)
 		return 0;
 	want = po->batch->n;
-	/* A stream does not come back for its pages. */
-	gone = batch_deactivate(po, from == PQ_ACTIVE);
+	gone = batch_deactivate(po);
 	po->stayed = gone > 0 ? 0 : po->stayed + want;
 	return gone;
 }

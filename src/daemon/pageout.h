@@ -92,13 +92,12 @@ bool pageout_launder(struct pageout *);
  */
 void pageout_range(struct pageout *, uintptr_t start, uintptr_t end);
 /*
- * One batch of it: pages of [first, end) leave as if they were the oldest; keep as
- * of batch_deactivate.
+ * One batch of it: pages of [first, end) leave as if they were the oldest.
  * Returns where to go on.  With `force` set, pageout_step then works until
  * nothing is left on the inactive and laundry queues, or nothing more can be
  * done.  Lock not held.
  */
 pindex_t pageout_piece(
-    struct pageout *, struct object *, pindex_t first, pindex_t end, bool keep);
+    struct pageout *, struct object *, pindex_t first, pindex_t end);
 
 #endif

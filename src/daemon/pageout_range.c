@@ -43,8 +43,8 @@ next_piece(const struct pager *pg, uintptr_t va, uintptr_t to, pindex_t *i,
 }
 
 pindex_t
-pageout_piece(struct pageout *po, struct object *o, pindex_t first,
-    pindex_t end, bool keep)
+pageout_piece(
+    struct pageout *po, struct object *o, pindex_t first, pindex_t end)
 {
 	struct pager *pg = po->pg;
 	pindex_t i = first;
@@ -71,7 +71,7 @@ pageout_piece(struct pageout *po, struct object *o, pindex_t first,
 			batch_add(po, p);
 	}
 	if (po->batch->n > 0)
-		(void)batch_deactivate(po, keep);
+		(void)batch_deactivate(po);
 	mtx_unlock(&pg->lock);
 	return i;
 }
@@ -92,7 +92,7 @@ page_out(struct pageout *po, uintptr_t start, uintptr_t to)
 	va = start;
 	while ((o = next_piece(pg, va, to, &i, &end)) != NULL) {
 		mtx_unlock(&pg->lock);
-		i = pageout_piece(po, o, i, end, false);
+		i = pageout_piece(po, o, i, end);
 		va = object_va(o, i);
 		po->force = true;
 		while (pageout_step(po) || blkq_inflight(po->q) > 0)

@@ -49,12 +49,10 @@ struct pmap_ops {
 	int (*wake)(struct pmap *, uintptr_t va, uint32_t n);
 	uint32_t (*remove)(
 	    struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
-	uint32_t (*copy)(struct pmap *, uintptr_t va, void *frame, uint32_t n);
 	void (*look)(
 	    struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 	void (*discard)(struct pmap *, const struct iovec *runs, uint32_t n);
 	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
-	void (*drop_runs)(struct pmap *, const struct iovec *runs, uint32_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
 	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 	uint64_t (*absent)(struct pmap *, uintptr_t va, uint64_t n);
@@ -225,17 +223,6 @@ pmap_remove(
 }
 
 /*
- * Copies pages that were entered sealed into adjacent frames that hold no memory.
- * Returns how many, from the first on.  They stay; of those that pmap_sealed says are
- * sealed afterwards the frames hold what they hold.  May fault as pmap_remove does.
- */
-static inline uint32_t
-pmap_copy(struct pmap *pm, uintptr_t va, void *frame, uint32_t n)
-{
-	return pm->ops->copy(pm, va, frame, n);
-}
-
-/*
  * Copies what n runs of frames hold to dst, one after the other.  This is for
  * a page that was just removed and is looked at once: to touch a frame makes
  * the CPU (under a hypervisor, the host too) map it first, which costs several
@@ -262,13 +249,6 @@ static inline int
 pmap_drop(struct pmap *pm, uintptr_t va, uint64_t n)
 {
 	return pm->ops->drop(pm, va, n);
-}
-
-/* The same for n runs of the program's pages, with one TLB shoot-down. */
-static inline void
-pmap_drop_runs(struct pmap *pm, const struct iovec *runs, uint32_t n)
-{
-	pm->ops->drop_runs(pm, runs, n);
 }
 
 /* From now on touching the (missing) page is SIGBUS; wakes. */

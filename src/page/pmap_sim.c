@@ -275,23 +275,6 @@ sim_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
 	return k;
 }
 
-/* Shared zeros are copied like memory. */
-static uint32_t
-sim_copy(struct pmap *pm, uintptr_t va, void *frame, uint32_t n)
-{
-	struct simpmap *s = simpmap(pm);
-	uint32_t k, i = first_page(s, va, n), f = first_frame(s, frame, n);
-
-	for (k = 0; k < n; k++, i++, f++) {
-		KASSERT(s->frame[f] == HOLDS_NONE, "frame %u is in use", f);
-		if (!s->page[i].managed || s->page[i].hold == HOLDS_NONE)
-			break;
-		hold(s, &s->frame[f], pm->frames + ptoa(f), HOLDS_MEMORY);
-		memcpy(pm->frames + ptoa(f), s->mem + ptoa(i), PAGE_SIZE);
-	}
-	return k;
-}
-
 static void
 sim_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
 {
@@ -338,14 +321,6 @@ sim_drop(struct pmap *pm, uintptr_t va, uint64_t n)
 		s->page[i].poisoned = false;
 	}
 	return 0;
-}
-
-static void
-sim_drop_runs(struct pmap *pm, const struct iovec *runs, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++)
-		(void)sim_drop(
-		    pm, (uintptr_t)runs[i].iov_base, atop(runs[i].iov_len));
 }
 
 static int
@@ -522,11 +497,9 @@ static const struct pmap_ops sim_ops = {
     .unprotect = sim_unprotect,
     .wake = sim_wake,
     .remove = sim_remove,
-    .copy = sim_copy,
     .look = sim_look,
     .discard = sim_discard,
     .drop = sim_drop,
-    .drop_runs = sim_drop_runs,
     .poison = sim_poison,
     .resident = sim_resident,
     .absent = sim_absent,

@@ -5,7 +5,7 @@
  * The one thing to fear here is a fault of our own on managed or frame
  * memory: the thread that should answer it waits for the answer.  Frames are
  * filled by ioctls alone.  The program's pages are read in one place,
- * copy_out (uffd_out.c); whether they are there is looked at first.
+ * copy_out (uffd_out.c), which looks first whether they are there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -467,11 +467,9 @@ static const struct pmap_ops uffd_ops = {
     .unprotect = uffd_unprotect,
     .wake = uffd_wake,
     .remove = uffd_remove,
-    .copy = uffd_copy,
     .look = uffd_look,
     .discard = uffd_discard,
     .drop = uffd_drop,
-    .drop_runs = uffd_drop_runs,
     .poison = uffd_poison,
     .resident = uffd_resident,
     .absent = uffd_absent,

@@ -108,8 +108,6 @@ bool uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n);
 uint32_t uffd_remove(
     struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
 void uffd_discard(struct pmap *, const struct iovec *runs, uint32_t n);
-void uffd_drop_runs(struct pmap *, const struct iovec *runs, uint32_t n);
-uint32_t uffd_copy(struct pmap *, uintptr_t va, void *frame, uint32_t n);
 void uffd_look(struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 
 #endif

@@ -359,16 +359,6 @@ drop_copied(uintptr_t va, char *frame, uint32_t n, int *ret_err)
 	return gone;
 }
 
-uint32_t
-uffd_copy(struct pmap *pm, uintptr_t va, void *frame, uint32_t n)
-{
-	struct uffdpmap *u = uffdpmap(pm);
-	int error;
-
-	frame_check(u, frame, n);
-	return copy_out(u, va, frame, n, &error);
-}
-
 /* Up to RUN_MAX pages: look, protect, copy, drop. */
 static uint32_t
 remove_run(
@@ -536,43 +526,33 @@ uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
 		   MADV_DONTNEED, 0) == (long)bytes;
 }
 
+static void
+discard_run(const struct iovec *run)
+{
+	int error = uffd_madvise(
+	    (uintptr_t)run->iov_base, atop(run->iov_len), MADV_DONTNEED);
+
+	KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+}
+
 /*
  * One system call for all of them where the kernel has it: it then flushes
- * the other CPUs' TLBs once instead of once a run.  The program may have unmapped
- * what is its; frames are there.
+ * the other CPUs' TLBs once instead of once a run.
  */
-static void
-drop_runs(struct uffdpmap *u, const struct iovec *runs, uint32_t n, bool frames)
+void
+uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 {
+	struct uffdpmap *u = uffdpmap(pm);
 	uint32_t i, k;
-	int error;
 
+	for (i = 0; i < n; i++)
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
 	for (i = 0; i < n && u->pidfd != -1; i += k) {
 		k = US_MIN(n - i, DISCARD_MAX);
 		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
 			break;
 	}
-	for (; i < n; i++) {
-		error = uffd_madvise((uintptr_t)runs[i].iov_base,
-		    atop(runs[i].iov_len), MADV_DONTNEED);
-		KASSERT(
-		    error == 0 || !frames, "MADV_DONTNEED: errno %d", -error);
-	}
-}
-
-void
-uffd_drop_runs(struct pmap *pm, const struct iovec *runs, uint32_t n)
-{
-	drop_runs(uffdpmap(pm), runs, n, false);
-}
-
-void
-uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
-{
-	struct uffdpmap *u = uffdpmap(pm);
-
-	for (uint32_t i = 0; i < n; i++)
-		frame_check(
-		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
-	drop_runs(u, runs, n, true);
+	for (; i < n; i++)
+		discard_run(&runs[i]);
 }

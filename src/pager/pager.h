@@ -98,7 +98,7 @@ struct pager {
 
 	/*
 	 * (A) The page-out thread's, 0 in simulation: its own faults, in
-	 * pmap_remove and pmap_copy, are on pages that it has made busy.
+	 * pmap_remove, are on pages that it has made busy.
 	 */
 	pid_t pageout_tid;
 	/* (A) How others hear of events; called with the lock held. */

@@ -604,7 +604,7 @@ page_out_range(struct sim *s)
 	while (o != NULL && i < end) {
 		uint64_t steps = 0;
 
-		i = pageout_piece(po, o, i, end, sim_below(s, 2) == 0);
+		i = pageout_piece(po, o, i, end);
 		po->force = true;
 		while (pageout_step(po) || blkq_inflight(po->q) > 0) {
 			blkq_wait(po->q, 1);

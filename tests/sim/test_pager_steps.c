@@ -13,7 +13,6 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "daemon/batch.h"
 #include "sim/sim.h"
 
 static struct sim s;
@@ -146,7 +145,7 @@ static void
 page_out(struct object *o, pindex_t i, pindex_t end)
 {
 	while (i < end) {
-		i = pageout_piece(&s.pageout, o, i, end, false);
+		i = pageout_piece(&s.pageout, o, i, end);
 		work(true);
 	}
 	sim_check(&s);
@@ -318,66 +317,6 @@ test_sealed(void **state)
 	closes();
 }
 
-/* Those that are in the program become inactive. */
-static void
-deactivates(struct object *o, pindex_t i, pindex_t end)
-{
-	struct pageout *po = &s.pageout;
-
-	mtx_lock(&pg->lock);
-	for (po->batch->n = 0; i < end; i++)
-		batch_add(
-		    po, page_of(&pg->pages, object_slot(&pg->objects, o, i)));
-	assert_int_equal(batch_deactivate(po, true), po->batch->n);
-	mtx_unlock(&pg->lock);
-}
-
-static bool
-known_clean(const struct object *o, pindex_t i)
-{
-	const struct page *p =
-	    page_of(&pg->pages, object_slot(&pg->objects, o, i));
-
-	assert_int_equal(p->state, PS_INACTIVE);
-	return (p->flags & PG_CLEAN) != 0;
-}
-
-/*
- * A page that was read alone is sealed, too.  When it is its turn to leave it is
- * copied, and known to be clean; a soft fault that reads seals it again.
- */
-static void
-test_sealed_alone(void **state)
-{
-	struct object *o;
-
-	(void)state;
-	opens(128, 1000, false);
-	o = map(0, 100);
-	fill(0, 100, 'a');
-	page_out(o, 0, 100);
-	for (uint32_t k = 0; k < 100; k++)
-		reads(k * 37 % 100);
-	assert_true(sealed(o, 37) && sealed(o, 74));
-	puts_byte(74, 'b');
-	assert_false(sealed(o, 74));
-	assert_int_equal(pmap_unprotect(s.pmap, va_of(50), 1), 0);
-	deactivates(o, 0, 100);
-	/* Nobody believes our flag alone. */
-	assert_true(known_clean(o, 37) && !known_clean(o, 74));
-	assert_false(known_clean(o, 50));
-	reads(37);
-	assert_true(sealed(o, 37));
-	mtx_lock(&pg->lock);
-	pager_unswapped(pg, o, 11); /* its frame is the only copy */
-	mtx_unlock(&pg->lock);
-	page_out(o, 0, 100);
-	assert_int_equal(pg->ctr.pages_out, 100 + 2);
-	for (uint32_t i = 0; i < 100; i++)
-		reads(i);
-	closes();
-}
-
 /*
  * A disk that does not keep up: what waits for it is as much as is needed, and the
  * program keeps the rest.  What is inactive has time to be touched.
@@ -512,7 +451,7 @@ test_reallocated(void **state)
 	old = block(o, 5);
 	puts_byte(5, 'b');
 	assert_int_equal(block(o, 5), old);
-	(void)pageout_piece(&s.pageout, o, 5, 6, false);
+	(void)pageout_piece(&s.pageout, o, 5, 6);
 	work(false);
 	assert_int_equal(blkq_inflight(s.pageout.q), 1);
 	assert_int_equal(block(o, 5), old); /* still the only good copy there */
@@ -851,7 +790,7 @@ test_shared_full(void **state)
 	mtx_unlock(&pg->lock);
 	blk = block(o, 4);
 	puts_byte(4, 'b');
-	(void)pageout_piece(&s.pageout, o, 4, 5, false);
+	(void)pageout_piece(&s.pageout, o, 4, 5);
 	work(true);
 	assert_int_equal(block(o, 4), blk);
 	assert_int_equal(pg->pages.q[PQ_LAUNDRY].count, 1);
@@ -1147,7 +1086,6 @@ main(void)
 	    cmocka_unit_test(test_two_devices),
 	    cmocka_unit_test(test_kept_after_read),
 	    cmocka_unit_test(test_sealed),
-	    cmocka_unit_test(test_sealed_alone),
 	    cmocka_unit_test(test_slow_disk),
 	    cmocka_unit_test(test_own_fault),
 	    cmocka_unit_test(test_reallocated),

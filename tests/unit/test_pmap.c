@@ -378,32 +378,6 @@ test_fault(void **state)
 	region_end(p, PAGES);
 }
 
-/* Sealed pages are copied to frames and stay, until they are dropped. */
-static void
-test_copy(void **state)
-{
-	char *p = region(PAGES);
-	struct iovec run[2] = {
-	    {p + PAGE_SIZE, ptoa(2)}, {p + ptoa(5), PAGE_SIZE}};
-
-	(void)state;
-	if (pm->seals) {
-		fill(PAGES, 6);
-		assert_int_equal(
-		    pmap_enter(pm, at(p, 0), buffer, PAGES, true), 0);
-		assert_int_equal(pmap_copy(pm, at(p, 2), frame(7), 4), 4);
-		for (uint32_t i = 0; i < 4; i++)
-			assert_true(holds(frame(7 + i), 2 + i, 6));
-		assert_int_equal(pmap_sealed(pm, at(p, 0), PAGES), PAGES);
-		pmap_drop_runs(pm, run, 2);
-		for (uint32_t i = 0; i < PAGES; i++)
-			assert_int_equal(pmap_sealed(pm, at(p, i), 1),
-			    i != 1 && i != 2 && i != 5);
-		discard(frame(7), 4);
-	}
-	region_end(p, PAGES);
-}
-
 /* A sealed page can be read; a write to it, also a device's, is a fault. */
 static void
 test_sealed(void **state)
@@ -858,7 +832,6 @@ main(void)
 	    cmocka_unit_test(test_drop),
 	    cmocka_unit_test(test_unmanage),
 	    cmocka_unit_test(test_fault),
-	    cmocka_unit_test(test_copy),
 	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_fault_in_kernel),
 	    cmocka_unit_test(test_fault_many),

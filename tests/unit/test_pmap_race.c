@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * pmap_race: threads of the program, and its devices, write while pages are
- * taken out.  No write may be lost, and none may reach a page that is out.  Every
- * other time a page comes back sealed, and goes by a copy if it is so still.
+ * taken out.  No write may be lost, and none may reach a page that is out.
  *
  * The test's own thread takes pages out, and answers the faults of the others
  * by bringing them back.
@@ -33,7 +32,7 @@ static struct {
 	char *mem;
 	bool out[PAGES];
 	char *left; /* what a page held when it went */
-	uint64_t removed, brought, busy, copied;
+	uint64_t removed, brought, busy;
 	pid_t child; /* shares what is there, for a moment; 0 none */
 	bool forks; /* there is to be one, time and again */
 	uint64_t children;
@@ -57,8 +56,7 @@ bring(uint32_t i)
 
 	/* Since it is out nobody has written to it. */
 	assert_memory_equal(frame(i), w.left + ptoa(i), PAGE_SIZE);
-	assert_int_equal(
-	    pmap_enter(pm, va, frame(i), 1, pm->seals && w.brought % 2), 0);
+	assert_int_equal(pmap_enter(pm, va, frame(i), 1, false), 0);
 	discard(frame(i), 1);
 	w.out[i] = false;
 	w.brought++;
@@ -80,27 +78,6 @@ answer_all(void)
 	}
 }
 
-/* How many of n pages from i on were sealed, and are out. */
-static uint32_t
-copy_sealed(uint32_t i, uint32_t n)
-{
-	uintptr_t va = (uintptr_t)w.mem + ptoa(i);
-	uint32_t done, sealed;
-	struct iovec run;
-
-	n = pm->seals ? pmap_sealed(pm, va, n) : 0;
-	if (n == 0)
-		return 0;
-	done = pmap_copy(pm, va, frame(i), n);
-	sealed = pmap_sealed(pm, va, done);
-	if (sealed < done)
-		discard(frame(i + sealed), done - sealed);
-	run = (struct iovec){(void *)va, ptoa(sealed)};
-	pmap_drop_runs(pm, &run, 1);
-	w.copied += sealed;
-	return sealed;
-}
-
 static void
 take_out(struct rng *r)
 {
@@ -112,15 +89,11 @@ take_out(struct rng *r)
 		n++;
 	if (n == 0)
 		return;
-	out = copy_sealed(first, n);
-	if (out == 0) {
-		/* Nobody else is here to answer what this would fault on. */
-		out = pmap_remove(pm, (uintptr_t)w.mem + ptoa(first),
-		    frame(first), n, &error);
-		if (out < n)
-			assert_int_equal(error, -EBUSY);
-		w.busy += out < n;
-	}
+	out = pmap_remove(
+	    pm, (uintptr_t)w.mem + ptoa(first), frame(first), n, &error);
+	if (out < n)
+		assert_int_equal(error, -EBUSY);
+	w.busy += out < n;
 	w.removed += out;
 	for (uint32_t i = first; i < first + out; i++) {
 		memcpy(w.left + ptoa(i), frame(i), PAGE_SIZE);
@@ -175,7 +148,7 @@ begin(int threads, bool forks)
 	w.mem = region(PAGES);
 	assert_int_equal(pmap_zero(pm, (uintptr_t)w.mem, PAGES, true), 0);
 	w.left = aligned_alloc(PAGE_SIZE, ptoa(PAGES));
-	w.removed = w.brought = w.busy = w.copied = 0;
+	w.removed = w.brought = w.busy = 0;
 	atomic_store(&w.stop, false);
 	atomic_store(&w.running, threads);
 }
@@ -183,12 +156,9 @@ begin(int threads, bool forks)
 static void
 finish(void)
 {
-	printf(
-	    "%llu pages out, %llu of them by a copy, %llu back, %llu times busy, "
-	    "%llu children\n",
-	    (unsigned long long)w.removed, (unsigned long long)w.copied,
-	    (unsigned long long)w.brought, (unsigned long long)w.busy,
-	    (unsigned long long)w.children);
+	printf("%llu pages out, %llu back, %llu times busy, %llu children\n",
+	    (unsigned long long)w.removed, (unsigned long long)w.brought,
+	    (unsigned long long)w.busy, (unsigned long long)w.children);
 	assert_true(!w.forks || w.children > 20);
 	assert_int_equal(w.removed, w.brought);
 	region_end(w.mem, PAGES);
