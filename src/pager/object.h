@@ -157,7 +157,7 @@ struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
 
 /*
- * Whether to enter what is read sealed: it saves page-out to look at
+ * Whether to enter what is read for a stream sealed: it saves page-out to look at
  * it, but a fault more is the price when it is written.
  */
 static inline bool
