@@ -318,6 +318,23 @@ is_of_this_process(pid_t tid)
 	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }
 
+/* Nothing is managed there.  May release the lock. */
+static enum answer
+fault_unmapped(struct pager *pg, const struct pmap_fault *f)
+{
+	if (pmap_is_frame(pg->pmap, f->va)) {
+		/* It would wait for ever, as a write by a device would. */
+		KASSERT(!is_of_this_process(f->tid),
+		    "a frame that holds no memory was touched");
+		return STRAY; /* another process looks around: it waits */
+	}
+	if (fault_is_own(pg, f))
+		return fault_own(pg, f); /* who unmaps it waits for the page */
+	/* Unmapped a moment ago: the access will see for itself. */
+	(void)pmap_wake(pg->pmap, f->va, 1);
+	return STRAY;
+}
+
 enum answer
 fault_resolve(struct handler *h, const struct pmap_fault *f)
 {
@@ -327,19 +344,8 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 	uint32_t slot;
 	pindex_t i;
 
-	if (e == NULL && pmap_is_frame(pg->pmap, f->va)) {
-		/* It would wait for ever, as a write by a device would. */
-		KASSERT(!is_of_this_process(f->tid),
-		    "a frame that holds no memory was touched");
-		return STRAY; /* another process looks around: it waits */
-	}
-	if (e == NULL && fault_is_own(pg, f))
-		return fault_own(pg, f); /* who unmaps it waits for the page */
-	if (e == NULL) {
-		/* Unmapped a moment ago: the access will see for itself. */
-		(void)pmap_wake(pg->pmap, f->va, 1);
-		return STRAY;
-	}
+	if (e == NULL)
+		return fault_unmapped(pg, f);
 	o = e->object;
 	if (o->frozen && !fault_is_own(pg, f))
 		return ANSWERED; /* it is woken when that is over */

@@ -108,16 +108,16 @@ is_outdated(const struct handler *h, uint32_t i)
 
 /*
  * Answers the faults that are held; those that must wait stay.  One that needs no
- * memory goes on: it may be of the page-out thread, for which the others wait.
+ * memory goes on: it may be of the page-out thread, for which the others wait.  So many
+ * are fresh, and counted now.
  */
 static void
-answer_all(struct handler *h)
+answer_all(struct handler *h, uint32_t fresh)
 {
 	uint32_t kept = 0;
 
 	mtx_lock(&h->pg->lock);
-	h->pg->ctr.faults += h->fresh;
-	h->fresh = 0;
+	h->pg->ctr.faults += fresh;
 	for (uint32_t i = 0; i < h->taken; i++)
 		if (!is_outdated(h, i) &&
 		    fault_resolve(h, &h->fault[i]) == WAIT)
@@ -157,40 +157,40 @@ take_notes(struct handler *h)
 /*
  * Behind those that wait.  When there is no room for more, the last of them faults
  * anew, and the others are taken one by one: none may be passed over for ever.
- * Returns whether there may be more.
+ * Returns how many are new.
  */
-static bool
+static uint32_t
 take(struct handler *h)
 {
 	uint32_t room = HANDLER_FAULTS - h->taken, n;
+	bool again = room == 0;
 
 	if (atomic_load_explicit(&h->notes, memory_order_relaxed) > 0 &&
 	    room >= PMAP_FAULTS_MAX) {
 		take_notes(h);
-		return false;
+		return 0;
 	}
 	if (blkq_watching(h->q))
-		return false;
-	if (room == 0) {
+		return 0;
+	if (again) {
 		(void)pmap_wake(h->pmap, h->fault[--h->taken].va, 1);
 		room = 1;
 	}
 	n = pmap_next_faults(
 	    h->pmap, h->fault + h->taken, US_MIN(room, PMAP_FAULTS_MAX));
 	h->taken += n;
-	h->fresh = h->taken < HANDLER_FAULTS ? n : 0;
-	return n == PMAP_FAULTS_MAX;
+	return again ? 0 : n;
 }
 
 bool
 handler_step(struct handler *h)
 {
-	bool more;
+	uint32_t fresh;
 
 	reap(h);
-	more = take(h);
-	answer_all(h);
-	return more && h->taken == 0;
+	fresh = take(h);
+	answer_all(h, fresh);
+	return fresh == PMAP_FAULTS_MAX && h->taken == 0;
 }
 
 /* ---- while the program forks --------------------------------------------- */

@@ -39,7 +39,6 @@ struct handler {
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */
 	uint32_t taken; /* so many */
-	uint32_t fresh; /* taken and not counted so far */
 	uint64_t waiting_since;
 	_Atomic bool
 	    waiting; /* those that are left could not have a page so far */

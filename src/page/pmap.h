@@ -111,6 +111,7 @@ int pmap_here(struct pmap *, struct pmap **ret);
 	"and permission to use pidfd_getfd"
 void pmap_close_here(struct pmap *);
 
+/* Whether the address is in one of the frames. */
 static inline bool
 pmap_is_frame(const struct pmap *pm, uintptr_t va)
 {

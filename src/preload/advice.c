@@ -281,7 +281,7 @@ advise_managed(struct piece p, int advice)
 	case MADV_GUARD_INSTALL:
 		return install_guards(p);
 	default:
-		return populate(addr, len, advice);
+		return to_kernel(raw_madvise(addr, len, advice));
 	}
 }
 

@@ -31,7 +31,6 @@
 /* More libraries than a process has. */
 #define RECORDS_MAX 4096
 
-static char *(*next_setlocale)(int, const char *);
 /*
  * The linker's list, as it was when a thread last noted it before a fork.  Should one
  * note it while another touches what is in it, and libraries be unloaded as well,
@@ -89,6 +88,8 @@ touch_records(void)
 
 /* ---- the locale ---------------------------------------------------------- */
 
+static char *(*next_setlocale)(int, const char *);
+
 static void
 touch_locale(void)
 {
@@ -98,13 +99,6 @@ touch_locale(void)
 	(void)nl_langinfo(_NL_CTYPE_TOUPPER);
 	(void)nl_langinfo(_NL_CTYPE_TOLOWER);
 	(void)uselocale(own);
-}
-
-void
-starts_touch(void)
-{
-	touch_records();
-	touch_locale();
 }
 
 static void
@@ -132,4 +126,13 @@ setlocale(int category, const char *name)
 	if (now != NULL && name != NULL && preload.inline_faults)
 		keep_tables();
 	return now;
+}
+
+/* ---- both ---------------------------------------------------------------- */
+
+void
+starts_touch(void)
+{
+	touch_records();
+	touch_locale();
 }
