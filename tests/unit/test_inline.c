@@ -303,14 +303,15 @@ static pthread_barrier_t all_there;
 static void *
 together(void *arg)
 {
-	char *p = arg;
+	char *p = arg, *wrong = NULL;
 
 	for (int round = 0; round < 4; round++) {
 		pthread_barrier_wait(&all_there);
 		if (!holds(p, (uint32_t)((uintptr_t)(p - managed) / PAGE), 1))
-			return p;
+			wrong = p;
+		pthread_barrier_wait(&all_there);
 	}
-	return NULL;
+	return wrong;
 }
 
 /* More threads fault at once than there are handlers for. */
@@ -332,7 +333,7 @@ test_many(void **state)
 	for (int round = 0; round < 4; round++) {
 		page_out(p, 0, MANY);
 		pthread_barrier_wait(&all_there);
-		usleep(20000);
+		pthread_barrier_wait(&all_there); /* all have read */
 	}
 	for (int i = 0; i < MANY; i++) {
 		void *wrong;
