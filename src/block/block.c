@@ -320,15 +320,27 @@ blkq_flush(struct blkq *q)
 	q->ops->flush(q);
 }
 
-void
-blkq_wait(struct blkq *q, int timeout_ms)
+static void
+wait_for_any(struct blkq *q, int timeout_ms, bool awake)
 {
 	pass_on(q);
 	/* Another queue has the slots, and will not say when it has one less. */
 	if (!STAILQ_EMPTY(&q->held))
 		timeout_ms = 1;
 	if (STAILQ_EMPTY(&q->done))
-		q->ops->wait(q, health_look(q, timeout_ms));
+		q->ops->wait(q, health_look(q, timeout_ms), awake);
+}
+
+void
+blkq_wait(struct blkq *q, int timeout_ms)
+{
+	wait_for_any(q, timeout_ms, false);
+}
+
+void
+blkq_wait_awake(struct blkq *q, int timeout_ms)
+{
+	wait_for_any(q, timeout_ms, true);
 }
 
 void

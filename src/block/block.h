@@ -227,6 +227,8 @@ int blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret);
 int blkq_create_here(unsigned depth, struct blkq **ret);
 /* Whether such a queue can read from the device; if it can be had, it is then. */
 bool blkdev_is_here(struct blkdev *);
+/* A forked child's copy of one, which nobody uses, is to be its own. */
+void blkq_here_forked(struct blkq *);
 /* Nothing outstanding, nobody kicks; nothing of it stays in the kernel. */
 void blkq_destroy(struct blkq *);
 
@@ -248,6 +250,8 @@ struct blkreq *blkq_poll(struct blkq *);
  * callers loop.  Says on stderr what has been under way for BLK_SLOW_NS.
  */
 void blkq_wait(struct blkq *, int timeout_ms);
+/* The same, for what is near: does not sleep at once, but waits awake first. */
+void blkq_wait_awake(struct blkq *, int timeout_ms);
 /*
  * Whether the watched descriptor was last found not readable, and blkq_wait will
  * end when it is: there is no use in reading it before.

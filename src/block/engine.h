@@ -51,7 +51,7 @@ struct blkdev {
 struct blkq_ops {
 	void (*flush)(struct blkq *);
 	void (*reap)(struct blkq *); /* move what is complete to q->done */
-	void (*wait)(struct blkq *, int timeout_ms);
+	void (*wait)(struct blkq *, int timeout_ms, bool awake);
 	void (*kick)(struct blkq *); /* any thread */
 	void (*destroy)(struct blkq *);
 	void (*forget)(struct blkq *); /* see blkq_forget */

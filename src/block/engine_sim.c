@@ -192,12 +192,13 @@ simq_reap(struct blkq *q)
  * writes that are held wait for others.
  */
 static void
-simq_wait(struct blkq *q, int timeout_ms)
+simq_wait(struct blkq *q, int timeout_ms, bool awake)
 {
 	struct simq *sq = (struct simq *)q;
 	struct blkreq *req = STAILQ_FIRST(&sq->pending);
 	uint64_t until;
 
+	(void)awake;
 	if (atomic_exchange(&sq->kicked, false))
 		return;
 	if (req == NULL) {

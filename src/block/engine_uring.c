@@ -30,7 +30,9 @@
 
 #include "base/herefd.h"
 #include "base/mem.h"
+#include "base/spin.h"
 #include "block/engine.h"
+#include "block/engine_here.h"
 #include "block/engine_uring.h"
 
 #define URING_DEPTH_MAX 4096 /* far above what a disk makes use of */
@@ -65,12 +67,12 @@ struct uringq {
 	int kick_fd; /* -1: a kick is a wake-up of the futex `state` */
 	int watch_fd; /* -1: none */
 	bool kick_armed;
+	struct spin spin;
 	uint64_t kick_count; /* where the kick's read goes; never looked at */
 };
 
 static const struct blkdev_ops uringdev_ops;
 static const struct blkq_ops uringq_ops;
-static const struct blkq_ops hereq_ops;
 
 /*
  * A sandbox that a program makes around all its threads is around us, too
@@ -164,7 +166,7 @@ uring_queue(struct uringq *u, struct blkreq *req)
 static void
 uring_submit(struct blkdev *dev, struct blkq *q, struct blkreq *req)
 {
-	if (q->ops == &hereq_ops) {
+	if (blkq_is_here(q)) {
 		blkq_hold(dev, q, req);
 		return;
 	}
@@ -294,6 +296,17 @@ uring_arm(struct uringq *u)
 	}
 }
 
+/* Whether a completion is on the ring, or waits in the kernel for us to ask. */
+static bool
+uring_arrived(const void *arg)
+{
+	const struct uringq *u = arg;
+
+	return io_uring_cq_ready(&u->ring) > 0 ||
+	       (IO_URING_READ_ONCE(*u->ring.sq.kflags) & IORING_SQ_TASKRUN) !=
+		   0;
+}
+
 /*
  * The owner says ASLEEP before it sleeps and a kicker says KICKED before it
  * looks: whichever of the two is second sees the other, so a kick either is
@@ -301,19 +314,23 @@ uring_arm(struct uringq *u)
  * to make it causes an empty return later, which the contract allows.
  */
 static void
-uring_wait(struct blkq *q, int timeout_ms)
+uring_wait(struct blkq *q, int timeout_ms, bool awake)
 {
 	struct uringq *u = (struct uringq *)q;
 	struct __kernel_timespec ts;
 	struct io_uring_cqe *cqe;
-	int awake = AWAKE;
+	int was = AWAKE;
 
-	if (!atomic_compare_exchange_strong(&u->state, &awake, ASLEEP)) {
+	if (!atomic_compare_exchange_strong(&u->state, &was, ASLEEP)) {
 		atomic_exchange(&u->state, AWAKE);
 		uring_reap(q);
 		return;
 	}
 	uring_arm(u);
+	if (awake) {
+		uring_flush(q);
+		(void)spin(&u->spin, q->clock, uring_arrived, u);
+	}
 	ts.tv_sec = timeout_ms / 1000;
 	ts.tv_nsec = (long long)(timeout_ms % 1000) * 1000000;
 	uring_enter_check(io_uring_submit_and_wait_timeout(
@@ -491,85 +508,15 @@ unmap:
 	return error;
 }
 
-/* ---- transfers by whoever asks ------------------------------------------- */
-
-/*
- * A plain system call: for a single transfer that is waited for, a ring saves
- * nothing.  A number that means another file now gives an error, which a fresh one
- * may not, or other bytes, which is the reader's to find out; to write would be to
- * write there.
- */
-static int
-here_read(int fd, struct blkreq *req)
-{
-	long n;
-
-	do
-		n = syscall(SYS_preadv, fd, req->iov, (long)req->niov,
-		    (long)ptoa(req->blk.v), 0L);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno;
-	return (size_t)n == ptoa(req->npages) ? 0 : EIO;
-}
+/* ---- the device --------------------------------------------------------- */
 
 static void
 uring_start(struct blkdev *dev, struct blkreq *req)
 {
-	struct herefd *h = &((struct uringdev *)dev)->fd;
-	int fd, fresh, error;
-
-	if (req->q->ops != &hereq_ops) { /* held to be encrypted */
+	if (blkq_is_here(req->q))
+		here_read(req, &((struct uringdev *)dev)->fd);
+	else /* held to be encrypted */
 		uring_queue((struct uringq *)req->q, req);
-		return;
-	}
-	KASSERT(req->op == BLK_READ, "a write through a foreign file table");
-	fd = herefd_get(h);
-	error = here_read(fd, req);
-	if (error != 0 && (fresh = herefd_again(h)) >= 0) {
-		error = here_read(fresh, req);
-		herefd_keep(h, fd, fresh, error == 0);
-	}
-	blkq_complete(req->q, req, error);
-}
-
-static void
-here_nothing(struct blkq *q)
-{
-	(void)q;
-}
-
-static void
-here_wait(struct blkq *q, int timeout_ms)
-{
-	(void)q;
-	(void)timeout_ms;
-}
-
-static void
-here_destroy(struct blkq *q)
-{
-	mem_unmap(q, round_page(sizeof(*q)));
-}
-
-static const struct blkq_ops hereq_ops = {
-    .flush = here_nothing,
-    .reap = here_nothing,
-    .wait = here_wait,
-    .kick = here_nothing,
-    .destroy = here_destroy,
-};
-
-int
-blkq_create_here(unsigned depth, struct blkq **ret)
-{
-	struct blkq *q = mem_map(round_page(sizeof(*q)));
-
-	if (q == NULL)
-		return -ENOMEM;
-	blkq_init(q, &hereq_ops, depth, &clock_real);
-	*ret = q;
-	return 0;
 }
 
 bool
@@ -579,8 +526,6 @@ blkdev_is_here(struct blkdev *dev)
 	return dev->ops == &uringdev_ops && dev->crypt == NULL &&
 	       herefd_get(&((struct uringdev *)dev)->fd) >= 0;
 }
-
-/* ---- the device --------------------------------------------------------- */
 
 static void
 uringdev_close(struct blkdev *dev)

@@ -193,6 +193,23 @@ handler_step(struct handler *h)
 	return fresh == PMAP_FAULTS_MAX && h->taken == 0;
 }
 
+/*
+ * With so many reads that faults wait for the next end is near.  With fewer a thread that
+ * is woken finds this processor taken, and goes to another that has to wake up first.
+ */
+#define MANY 3
+
+void
+handler_wait(struct handler *h)
+{
+	int timeout_ms = h->waiting ? 100 : -1;
+
+	if (h->reading >= MANY)
+		blkq_wait_awake(h->q, timeout_ms);
+	else
+		blkq_wait(h->q, timeout_ms);
+}
+
 /* ---- while the program forks --------------------------------------------- */
 
 static void

@@ -35,6 +35,7 @@ struct handler {
 	struct blkq *q;
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
+	uint32_t reading; /* reads under way that faults wait for */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */
@@ -51,10 +52,13 @@ void handler_destroy(struct handler *);
 
 /*
  * Answers what can be answered now: completed reads, then faults.  Returns
- * whether there may be more; if not, blkq_wait is next, which also passes on
+ * whether there may be more; if not, handler_wait is next, which also passes on
  * the reads that were started.  Lock not held.
  */
 bool handler_step(struct handler *);
+
+/* Waits until it is time for a step, after one that said so.  Lock not held. */
+void handler_wait(struct handler *);
 
 /* Leaves a note, if there is room.  Lock held; any thread. */
 bool handler_note(struct handler *, struct note);

@@ -42,6 +42,13 @@ inline_destroy(struct inline_pool *in)
 		handler_destroy(in->free[--in->nfree]);
 }
 
+void
+inline_forked(struct inline_pool *in)
+{
+	for (unsigned i = 0; i < INLINE_MAX; i++)
+		blkq_here_forked(in->handler[i].q);
+}
+
 static struct handler *
 take(struct inline_pool *in)
 {

@@ -29,6 +29,8 @@ struct inline_pool {
 /* here: the pmap for the program's threads.  0 or -ENOMEM. */
 int inline_init(struct inline_pool *, struct pager *, struct pmap *here,
     struct handler *helper);
+/* In a forked child, whose threads are not in inline_fault: the queues are its own. */
+void inline_forked(struct inline_pool *);
 /* No thread is in inline_fault. */
 void inline_destroy(struct inline_pool *);
 

@@ -244,9 +244,8 @@ ctx_handler_main(void *arg)
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->still) == STILL_ALL)
 			still_handler(u, h, t->index);
-		if (handler_step(h))
-			continue;
-		blkq_wait(q, atomic_load(&h->waiting) ? 100 : -1);
+		if (!handler_step(h))
+			handler_wait(h);
 	}
 	await_release(u);
 	if (error == 0)

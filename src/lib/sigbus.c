@@ -480,6 +480,7 @@ sigbus_forked(struct uswap *u)
 			atomic_store(&listed[i].u, NULL);
 	}
 	pmap_close_here(u->pmap);
+	inline_forked(&u->inline_pool);
 	atomic_store(ours, true);
 }
 

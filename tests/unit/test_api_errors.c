@@ -4,15 +4,12 @@
  * with nothing changed.
  */
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/auxv.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -22,6 +19,7 @@
 
 #include "page/pmap.h"
 #include "support/api.h"
+#include "support/forbid.h"
 #include "support/things.h"
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -84,25 +82,6 @@ not_permitted(void)
 		return 0;
 	return !refused(uswap_probe(), EPERM, "sysctl") ||
 	       !refused(uswap_open(NULL, &v), EPERM, "sysctl") || v != NULL;
-}
-
-/* From here on the system call fails with the error. */
-static int
-forbid(long call, int error)
-{
-	struct sock_filter code[] = {
-	    BPF_STMT(
-		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-	    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 1),
-	    BPF_STMT(BPF_RET | BPF_K,
-		SECCOMP_RET_ERRNO | ((uint32_t)error & 0xffff)),
-	    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = {4, code};
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-		return -1;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
 static int

@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/spin.h"
 #include "../support/death.h"
 
 static void
@@ -515,6 +516,87 @@ test_clock_goes_forward(void **state)
 	assert_true(clock_now_ns(&clock_real) >= a);
 }
 
+/* ---- spin ---------------------------------------------------------------- */
+
+/* Time goes on with each look, and at some look it is done. */
+struct looks {
+	struct clock clock;
+	uint64_t now;
+	unsigned looks, done_at; /* 0: never */
+};
+
+static uint64_t
+looks_now(struct clock *c)
+{
+	return ((struct looks *)c)->now;
+}
+
+static bool
+look(const void *arg)
+{
+	struct looks *l = (struct looks *)(uintptr_t)arg;
+
+	l->now += SPIN_MAX_NS / 10;
+	return ++l->looks == l->done_at;
+}
+
+static bool
+spins(struct spin *s, struct looks *l, unsigned done_at)
+{
+	l->looks = 0;
+	l->done_at = done_at;
+	return spin(s, &l->clock, look, l);
+}
+
+static void
+test_spin_ends(void **state)
+{
+	struct looks l = {.clock = {looks_now}};
+	struct spin s = {0};
+
+	(void)state;
+	assert_true(spins(&s, &l, 1));
+	assert_int_equal(l.looks, 1);
+	assert_true(spins(&s, &l, 9));
+	assert_int_equal(l.looks, 9);
+	assert_false(spins(&s, &l, 0));
+	assert_int_equal(l.looks, 10);
+}
+
+/* How many waits after one in vain are spent asleep. */
+static unsigned
+pause_after(struct spin *s, struct looks *l)
+{
+	unsigned n = 0;
+
+	assert_false(spins(s, l, 0));
+	assert_int_equal(l->looks, 10);
+	for (; s->asleep > 0; n++) {
+		assert_false(spins(s, l, 1));
+		assert_int_equal(l->looks, 0);
+	}
+	return n;
+}
+
+static void
+test_spin_pauses(void **state)
+{
+	struct looks l = {.clock = {looks_now}};
+	struct spin s = {0};
+	unsigned n = SPIN_FEW;
+
+	(void)state;
+	assert_int_equal(pause_after(&s, &l), n);
+	for (; n < SPIN_MANY; n = US_MIN(2 * n, SPIN_MANY))
+		assert_int_equal(pause_after(&s, &l), US_MIN(2 * n, SPIN_MANY));
+	assert_int_equal(pause_after(&s, &l), SPIN_MANY);
+	assert_true(spins(&s, &l, 1));
+	assert_int_equal(pause_after(&s, &l), SPIN_MANY / 2);
+	for (unsigned i = 0; i < 20; i++)
+		assert_true(spins(&s, &l, 1));
+	assert_int_equal(pause_after(&s, &l), SPIN_FEW);
+}
+
 int
 main(void)
 {
@@ -534,6 +616,8 @@ main(void)
 	    cmocka_unit_test(test_log_lines),
 	    cmocka_unit_test(test_kassert_says_why),
 	    cmocka_unit_test(test_clock_goes_forward),
+	    cmocka_unit_test(test_spin_ends),
+	    cmocka_unit_test(test_spin_pauses),
 	};
 
 	return cmocka_run_group_tests(tests, locks_setup, locks_teardown);

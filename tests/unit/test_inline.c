@@ -14,12 +14,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
 
 #include "support/api.h"
+#include "support/forbid.h"
 #include "support/touch.h"
 
 #define N 512 /* pages, all of them out */
@@ -489,6 +491,107 @@ test_none_left(void **state)
 	}
 }
 
+/* ---- waiting for the disk ------------------------------------------------ */
+
+/* How many contexts of asynchronous I/O are mapped. */
+static int
+aio_rings(void)
+{
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "r");
+	int n = 0;
+
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+		n += strstr(line, "[aio]") != NULL;
+	fclose(f);
+	return n;
+}
+
+/* Exits with 0: the pages are right, and the rings as they should be. */
+static int
+reads_again(char *p, int rings, uint32_t version)
+{
+	page_out(p, 0, N);
+	check_pages(p, 0, N, version);
+	return aio_rings() == rings ? 0 : 1;
+}
+
+/* A forked child has none of its parent's, and makes its own. */
+static void
+test_rings(void **state)
+{
+	int error, status;
+	char *p;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(aio_rings(), 0);
+	opens("swap,size=16M");
+	p = region(N, 1);
+	assert_int_equal(reads_again(p, 1, 1), 0);
+	works(uswap_fork_begin(u));
+	pid = fork();
+	error = uswap_fork_end(u, pid == 0);
+	if (pid == 0) {
+		if (error != 0 || aio_rings() != 0)
+			_exit(2);
+		write_pages(p, 0, N, 2);
+		_exit(reads_again(p, 1, 2));
+	}
+	assert_int_equal(error, 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(reads_again(p, 1, 1), 0);
+	unmap(p, N);
+	closes();
+	assert_int_equal(aio_rings(), 0);
+}
+
+/* A system that has none, a program that has had enough of them. */
+static void
+test_no_rings(void **state)
+{
+	static const struct {
+		long call;
+		int error, rings;
+		bool late;
+	} without[] = {
+	    {SYS_io_setup, ENOSYS, 0, false},
+	    {SYS_io_setup, EAGAIN, 0, false},
+	    {SYS_io_submit, EPERM, 1, true},
+	    {SYS_io_submit, EAGAIN, 1, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
+		int status, result;
+		pid_t pid = fork();
+		char *p;
+
+		assert_true(pid >= 0);
+		if (pid > 0) {
+			assert_int_equal(waitpid(pid, &status, 0), pid);
+			assert_int_equal(status, 0);
+			continue;
+		}
+		if (!without[i].late &&
+		    forbid(without[i].call, without[i].error) != 0)
+			_exit(2);
+		opens("swap,size=16M");
+		p = region(N, 1);
+		if (without[i].late &&
+		    (reads_again(p, 1, 1) != 0 ||
+			forbid(without[i].call, without[i].error) != 0))
+			_exit(3);
+		write_pages(p, 0, N, 2);
+		result = reads_again(p, without[i].rings, 2);
+		unmap(p, N);
+		closes();
+		_exit(result);
+	}
+}
+
 /* ---- contexts ------------------------------------------------------------ */
 
 static void
@@ -529,6 +632,8 @@ main(void)
 	    cmocka_unit_test(test_stack),
 	    cmocka_unit_test(test_descriptors),
 	    cmocka_unit_test(test_none_left),
+	    cmocka_unit_test(test_rings),
+	    cmocka_unit_test(test_no_rings),
 	    cmocka_unit_test(test_contexts),
 	};
 
