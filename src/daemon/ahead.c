@@ -34,10 +34,10 @@ read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
 	    !pager_haspage(pg, o, i, &before, &after))
 		return stop;
 	n = US_MIN(after + 1, stop - i);
-	if (pager_getpages(pg, h->q, io, o, i, &n, true) != PAGER_PEND)
+	if (pager_getpages(pg, h->q, io, o, i, n, i, true) != PAGER_PEND)
 		return stop;
 	(void)handler_io_get(h);
-	return i + n;
+	return i + io->n;
 }
 
 /*
@@ -71,7 +71,7 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 		return;
 	leaps = US_MIN(leaps, US_MIN(pg->read_window, LEAPS_MAX));
 	while (leaps-- > 0) {
-		uint32_t before = 0, after = 0, n = 1;
+		uint32_t before = 0, after = 0;
 		pindex_t i;
 
 		va += (uintptr_t)((intptr_t)stride * PAGE_SIZE);
@@ -83,7 +83,7 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 		if (slot_is_page(object_slot(&pg->objects, o, i)) ||
 		    !pager_haspage(pg, o, i, &before, &after))
 			continue; /* there, or coming; or nothing to read */
-		if (pager_getpages(pg, h->q, h->io, o, i, &n, true) !=
+		if (pager_getpages(pg, h->q, h->io, o, i, 1, i, true) !=
 		    PAGER_PEND)
 			return;
 		(void)handler_io_get(h);

@@ -4,6 +4,8 @@
 #include "daemon/pagein.h"
 #include "daemon/policy.h"
 
+#define ROOM 32 /* pages: most of what a disk can give */
+
 /* Whether a thread of the program's can read page i: well enough, and directly. */
 static bool
 can_read(const struct handler *h, const struct object *o, pindex_t i)
@@ -12,6 +14,20 @@ can_read(const struct handler *h, const struct object *o, pindex_t i)
 
 	return o->careful == 0 && blkdev_is_here(swspace_locate(&h->pg->space,
 				      swmap_get(&o->swmap, i), &blk));
+}
+
+/*
+ * What was read ahead and nobody came for would hold the buffers for ever: the
+ * oldest of it goes, as much as a read needs that is worth its name.
+ */
+static void
+make_room(struct pager *pg, uint32_t n)
+{
+	uint32_t free = blist_avail(pg->frames.in);
+
+	n = US_MIN(n, ROOM);
+	if (free < n)
+		ahead_drop(pg, n - free);
 }
 
 /*
@@ -27,8 +43,8 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 	uint32_t window = US_MIN(pager_run(pg, s), pg->read_window);
 	uint32_t want = policy_window(window, pager_free(pg)), n;
 	uint32_t before = 0, after = 0;
+	struct pgio *io;
 	pindex_t first;
-	enum pager_rv rv;
 
 	if (h->helper != NULL && !can_read(h, o, i))
 		return handler_note(h->helper,
@@ -47,23 +63,20 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 		KASSERT(false, "page %u has no block", i);
 	first = i - before;
 	n = before + 1 + after;
-	rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
-	if (rv == PAGER_AGAIN && pager_free(pg) > 0) {
-		ahead_drop(pg, CLUSTER_MAX);
-		rv = pager_getpages(pg, h->q, h->io, o, first, &n, false);
-	}
-	if (rv != PAGER_PEND)
+	make_room(pg, n);
+	if (pager_getpages(pg, h->q, h->io, o, first, n, i, false) !=
+	    PAGER_PEND)
 		return WAIT;
-	handler_io_get(h)->write = write;
+	io = handler_io_get(h);
+	io->write = write;
 	h->reading++;
 	pg->ctr.faults_disk++;
 	if (o->careful > 0)
 		o->careful--;
-	stream_given(s, first, n);
-	/* Going down, fewer than asked for do not reach the page itself. */
-	if (first + n <= i)
+	stream_given(s, io->first, io->n);
+	if (io->first + io->n <= i)
 		return WAIT;
-	ahead_start(h, o, s, first + n, down ? 0 : window);
+	ahead_start(h, o, s, io->first + io->n, down ? 0 : window);
 	return ANSWERED;
 }
 

@@ -352,10 +352,12 @@ void pager_count(const struct pager *, const struct object *, pindex_t first,
 
 /*
  * Starts reading up to *n pages from `first` on, which must be contiguous in
- * swap and not in memory; sets *n to how many.  PAGER_AGAIN: no page, buffer.
+ * swap and not in memory; io->first and io->n are those that it is, when buffers
+ * are short fewer: with page i among them, unless descriptors are short, too.
+ * PAGER_AGAIN: no page, buffer.
  */
 enum pager_rv pager_getpages(struct pager *, struct blkq *, struct pgio *,
-    struct object *, pindex_t first, uint32_t *n, bool ahead);
+    struct object *, pindex_t first, uint32_t n, pindex_t i, bool ahead);
 /*
  * The lock is not held.  Fills io->good: which pages came back as they went
  * out; counts errors.

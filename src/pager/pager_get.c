@@ -33,18 +33,21 @@ pager_page_is_zero(const void *page)
 
 enum pager_rv
 pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
-    struct object *o, pindex_t first, uint32_t *n, bool ahead)
+    struct object *o, pindex_t first, uint32_t n, pindex_t i, bool ahead)
 {
-	uint32_t want = *n, frame, got;
+	uint32_t want = n, frame, got;
 	devblk_t devblk;
 
 	mtx_assert(&pg->lock);
-	KASSERT(want >= 1 && want <= CLUSTER_MAX, "reading %u pages", want);
-	io->blk = swmap_get(&o->swmap, first);
-	KASSERT(swblk_valid(io->blk), "reading a page that has no block");
+	KASSERT(n >= 1 && n <= CLUSTER_MAX, "reading %u pages", n);
+	KASSERT(first <= i && i < first + n, "page %u is not one of them", i);
 	frame = frames_alloc_in(&pg->frames, &want);
 	if (frame == FRAME_NONE)
 		return PAGER_AGAIN;
+	if (first + want <= i)
+		first = i + 1 - want;
+	io->blk = swmap_get(&o->swmap, first);
+	KASSERT(swblk_valid(io->blk), "reading a page that has no block");
 	for (got = 0; got < want; got++) {
 		struct page *p = pager_page_new(pg, o, first + got);
 
@@ -61,7 +64,7 @@ pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,
 		return PAGER_AGAIN;
 	io->object = o;
 	io->first = first;
-	io->n = *n = got;
+	io->n = got;
 	io->ahead = ahead;
 	io->write = false;
 	io->frame[0] = frame;

@@ -347,6 +347,75 @@ test_slow_disk(void **state)
 	closes();
 }
 
+/* ---- few read buffers ---------------------------------------------------- */
+
+/* All but so many of those that are free are in use from here on. */
+static uint32_t held[512], nheld;
+
+static void
+leave_buffers(uint32_t n)
+{
+	for (nheld = 0; blist_avail(pg->frames.in) > n; nheld++) {
+		uint32_t one = 1;
+
+		held[nheld] = frames_alloc_in(&pg->frames, &one);
+	}
+}
+
+static void
+give_buffers_back(void)
+{
+	while (nheld > 0)
+		frames_free(&pg->frames, held[--nheld], 1);
+}
+
+/* What runs down and has room for one page reads that which is waited for. */
+static void
+test_down_short(void **state)
+{
+	struct object *o;
+
+	(void)state;
+	opens(600, 1000, false);
+	o = map(0, 600);
+	fill(0, 512, 'a');
+	page_out(o, 0, 512);
+	leave_buffers(1);
+	for (uint32_t i = 400; i > 300; i--)
+		reads(i);
+	assert_int_equal(pg->ctr.waits_memory, 0);
+	assert_int_equal(pg->ctr.swap_reads, 100);
+	give_buffers_back();
+	closes();
+}
+
+/* What was read ahead of streams that have ended makes room for others. */
+static void
+test_stale_ahead(void **state)
+{
+	const struct pageq *ahead = &pg->pages.q[PQ_AHEAD];
+	struct object *o;
+	uint32_t stale;
+	uint64_t before;
+
+	(void)state;
+	opens(600, 1000, false);
+	o = map(0, 600);
+	fill(0, 512, 'a');
+	page_out(o, 0, 512);
+	for (uint32_t i = 0; i < 20; i++)
+		reads(i);
+	stale = ahead->count;
+	assert_in_range(stale, 48, 256);
+	leave_buffers(1);
+	before = pg->ctr.swap_reads;
+	for (uint32_t i = 300; i < 428; i++)
+		reads(i);
+	assert_in_range(pg->ctr.swap_reads - before, 4, 32);
+	give_buffers_back();
+	closes();
+}
+
 /* ---- a handler of its own ------------------------------------------------ */
 
 /* The faults that there are to read, the first first. */
@@ -1087,6 +1156,8 @@ main(void)
 	    cmocka_unit_test(test_kept_after_read),
 	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_slow_disk),
+	    cmocka_unit_test(test_down_short),
+	    cmocka_unit_test(test_stale_ahead),
 	    cmocka_unit_test(test_own_fault),
 	    cmocka_unit_test(test_reallocated),
 	    cmocka_unit_test(test_write_error),
