@@ -113,14 +113,15 @@ http {{
 }}
 """
 CLIENTS = 8
+PIECE = 128 << 10
 
 
 def pieces(which, size):
-    """The body of an answer.  Never the whole of it at once: what the harness
-    has would count as the peak of those it starts."""
+    """The body of an answer.  Never much of it at once, by some threads at a
+    time: what the harness has would count as the peak of those it starts."""
     draw = random.Random(which)
-    for at in range(0, size, MIB):
-        yield draw.randbytes(min(MIB, size - at))
+    for at in range(0, size, PIECE):
+        yield draw.randbytes(min(PIECE, size - at))
 
 
 def upstream(path, size):
