@@ -3,7 +3,7 @@
  * spin: waiting awake for what takes less time than to sleep and be woken.
  *
  * A processor that sleeps takes its time to wake up, the more so under a hypervisor.
- * Who waits awake lets everybody run who could (sched_yield), and sleeps for a while
+ * Who waits awake lets everybody of its priority run (sched_yield), and sleeps for a while
  * when what it waited for has not come in time: it is slow, or they had much to do.
  */
 #ifndef USWAP_SPIN_H

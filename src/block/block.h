@@ -221,13 +221,14 @@ int blkq_create_uring(unsigned depth, int watch_fd, struct blkq **ret);
 /*
  * A queue for reads by threads of the program's, who have it one at a time: the
  * read is made by the blkq_flush, blkq_poll or blkq_wait that follows its submit,
- * in that thread.  It may come back wrong although the device is well: the program
+ * in that thread; the first makes a context of asynchronous I/O in this process, if
+ * there is one to be had.  It may come back wrong although the device is well: the program
  * may have closed the descriptor that this takes.
  */
 int blkq_create_here(unsigned depth, struct blkq **ret);
 /* Whether such a queue can read from the device; if it can be had, it is then. */
 bool blkdev_is_here(struct blkdev *);
-/* A forked child's copy of one, which nobody uses, is to be its own. */
+/* For a forked child, before it reads: its copy of one, which nobody uses. */
 void blkq_here_forked(struct blkq *);
 /* Nothing outstanding, nobody kicks; nothing of it stays in the kernel. */
 void blkq_destroy(struct blkq *);
@@ -250,7 +251,10 @@ struct blkreq *blkq_poll(struct blkq *);
  * callers loop.  Says on stderr what has been under way for BLK_SLOW_NS.
  */
 void blkq_wait(struct blkq *, int timeout_ms);
-/* The same, for what is near: does not sleep at once, but waits awake first. */
+/*
+ * The same, for what is near: waits awake at first (base/spin.h), for the same things.
+ * A kick meanwhile costs what it costs when the owner sleeps.
+ */
 void blkq_wait_awake(struct blkq *, int timeout_ms);
 /*
  * Whether the watched descriptor was last found not readable, and blkq_wait will

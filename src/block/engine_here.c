@@ -8,7 +8,8 @@
  * for it than a ring of io_uring: it has no descriptor, any thread may use it, and the
  * interrupt itself writes the completion to memory that we see.
  *
- * Where there are no contexts, or none is left (fs.aio-max-nr), it is the plain call.
+ * It is the plain call where there are no contexts, or none is left (fs.aio-max-nr), and
+ * where the page cache is read, for then the read would be over when it is handed over.
  */
 #include <errno.h>
 #include <linux/aio_abi.h>
@@ -30,19 +31,18 @@ struct aio_ring {
 	unsigned id, nr;
 	_Atomic unsigned head, tail;
 	unsigned magic, compat_features, incompat_features, header_length;
-	struct io_event event[];
 };
 #define AIO_RING_MAGIC 0xa10a10a1U
 
-/* The thread's that has the queue, all of it. */
+/* Whoever has the queue has all of it. */
 struct hereq {
 	struct blkq q;
 	aio_context_t aio; /* 0: none */
 	bool tried; /* to make one */
 	struct spin spin;
+	struct iocb cb; /* not on the program's stack, nor is the event */
+	struct io_event event;
 };
-
-static const struct blkq_ops hereq_ops;
 
 static struct aio_ring *
 ring(const struct hereq *h)
@@ -73,39 +73,52 @@ is_there(const void *arg)
 	return atomic_load(&r->tail) != atomic_load(&r->head);
 }
 
+/*
+ * A pipe, a terminal or a counter that has the number now would give away what the
+ * program is to read.  pread refuses those; asynchronous I/O does not.
+ */
+static bool
+has_places(int fd)
+{
+	return syscall(SYS_preadv, fd, NULL, 0L, 0L, 0L) == 0;
+}
+
 /* Hands the read over; false: it cannot be done so, or not now. */
 static bool
 begin(struct hereq *h, int fd, const struct blkreq *req)
 {
-	struct iocb cb = {
+	struct iocb *one = &h->cb;
+
+	if (!h->tried)
+		make_context(h);
+	if (h->aio == 0 || !has_places(fd))
+		return false;
+	h->cb = (struct iocb){
 	    .aio_lio_opcode = IOCB_CMD_PREADV,
 	    .aio_fildes = (uint32_t)fd,
 	    .aio_buf = (uintptr_t)req->iov,
 	    .aio_nbytes = (uint64_t)req->niov,
 	    .aio_offset = (int64_t)ptoa((uint64_t)req->blk.v),
 	};
-	struct iocb *one = &cb;
-
-	if (!h->tried)
-		make_context(h);
-	return h->aio != 0 && syscall(SYS_io_submit, h->aio, 1L, &one) == 1;
+	return syscall(SYS_io_submit, h->aio, 1L, &one) == 1;
 }
 
 /* As pread: bytes, or less than 0 and errno. */
 static long
 end(struct hereq *h)
 {
-	struct io_event ev;
 	long n;
 
 	if (ring(h)->magic == AIO_RING_MAGIC)
 		(void)spin(&h->spin, h->q.clock, is_there, h);
 	do
-		n = syscall(SYS_io_getevents, h->aio, 1L, 1L, &ev, NULL);
+		n = syscall(SYS_io_getevents, h->aio, 1L, 1L, &h->event, NULL);
 	while (n < 0 && errno == EINTR);
-	KASSERT(
-	    n == 1, "a read is under way, but waiting for it: errno %d", errno);
-	n = (long)ev.res;
+	KASSERT(n == 1,
+	    "the program has forbidden io_getevents, and so to its pager: "
+	    "permit it (seccomp), or forbid io_submit, too: errno %d",
+	    errno);
+	n = (long)h->event.res;
 	if (n < 0)
 		errno = (int)-n;
 	return n;
@@ -124,11 +137,14 @@ plain(int fd, const struct blkreq *req)
 }
 
 static int
-read_from(int fd, struct blkreq *req)
+read_from(int fd, bool direct, struct blkreq *req)
 {
 	struct hereq *h = (struct hereq *)req->q;
-	long n = begin(h, fd, req) ? end(h) : plain(fd, req);
+	bool begun = direct && begin(h, fd, req);
+	long n = begun ? end(h) : plain(fd, req);
 
+	if (begun && n < 0 && (errno == EINTR || errno == EAGAIN))
+		n = plain(fd, req);
 	if (n < 0)
 		return errno;
 	return (size_t)n == ptoa(req->npages) ? 0 : EIO;
@@ -139,14 +155,14 @@ read_from(int fd, struct blkreq *req)
  * other bytes, which is the reader's to find out; to write would be to write there.
  */
 void
-here_read(struct blkreq *req, struct herefd *file)
+here_read(struct blkreq *req, struct herefd *file, bool direct)
 {
 	int fd = herefd_get(file), fresh, error;
 
 	KASSERT(req->op == BLK_READ, "a write through a foreign file table");
-	error = read_from(fd, req);
+	error = read_from(fd, direct, req);
 	if (error != 0 && (fresh = herefd_again(file)) >= 0) {
-		error = read_from(fresh, req);
+		error = read_from(fresh, direct, req);
 		herefd_keep(file, fd, fresh, error == 0);
 	}
 	blkq_complete(req->q, req, error);
@@ -178,20 +194,12 @@ here_destroy(struct blkq *q)
 	mem_unmap(h, round_page(sizeof(*h)));
 }
 
-/* In the child nothing of the context is there: see make_context. */
-static void
-here_forget(struct blkq *q)
-{
-	mem_unmap(q, round_page(sizeof(struct hereq)));
-}
-
 static const struct blkq_ops hereq_ops = {
     .flush = here_nothing,
     .reap = here_nothing,
     .wait = here_wait,
     .kick = here_nothing,
     .destroy = here_destroy,
-    .forget = here_forget,
 };
 
 bool

@@ -13,7 +13,10 @@
 /* Whether it is a queue of blkq_create_here. */
 bool blkq_is_here(const struct blkq *);
 
-/* Makes the read, whose queue is one of those, and completes it. */
-void here_read(struct blkreq *, struct herefd *);
+/*
+ * Makes the read, whose queue is one of those, and completes it.  direct: the file is
+ * read past the page cache.
+ */
+void here_read(struct blkreq *, struct herefd *, bool direct);
 
 #endif

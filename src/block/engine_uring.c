@@ -17,6 +17,7 @@
  * Nothing here allocates: liburing maps the ring when it is created.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -44,7 +45,8 @@ enum { UD_KICK = 1, UD_WATCH = 2, UD_CANCEL = 3 };
 struct uringdev {
 	struct blkdev dev;
 	struct herefd fd; /* constant, but for blkdev_inherit */
-	bool disk; /* a block device; constant */
+	bool disk; /* a block device; constant, as is: */
+	bool direct; /* O_DIRECT is on */
 };
 
 /* Linux 6.7; the headers may be older. */
@@ -513,8 +515,10 @@ unmap:
 static void
 uring_start(struct blkdev *dev, struct blkreq *req)
 {
+	struct uringdev *ud = (struct uringdev *)dev;
+
 	if (blkq_is_here(req->q))
-		here_read(req, &((struct uringdev *)dev)->fd);
+		here_read(req, &ud->fd, ud->direct);
 	else /* held to be encrypted */
 		uring_queue((struct uringq *)req->q, req);
 }
@@ -578,6 +582,7 @@ uringdev_create(int fd, const char *name, uint32_t pages, struct blkdev **ret)
 	blkdev_init(&ud->dev, &uringdev_ops, name, pages);
 	herefd_init(&ud->fd, fd);
 	ud->disk = fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+	ud->direct = (fcntl(fd, F_GETFL) & O_DIRECT) != 0;
 	*ret = &ud->dev;
 	return 0;
 }

@@ -155,9 +155,22 @@ ahead_park(struct pager *pg, struct run *r)
 		struct page *p = r->page[i];
 
 		p->state = PS_INACTIVE;
-		p->flags |= PG_AHEAD;
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_AHEAD);
+	}
+}
+
+void
+ahead_sweep(struct pager *pg)
+{
+	struct page *p = pageq_first(&pg->pages, PQ_AHEAD), *next;
+
+	for (; p != NULL; p = next) {
+		next = pageq_next(&pg->pages, p);
+		if (p->flags & PG_STALE)
+			pager_ahead_gone(pg, p);
+		else
+			p->flags |= PG_STALE;
 	}
 }
 

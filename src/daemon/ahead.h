@@ -29,6 +29,8 @@ void ahead_noted(struct handler *, const struct note *);
 void ahead_goes_on(struct handler *, struct stream *, const struct run *r);
 /* A run was read that nobody asked for yet: kept in its buffer, until then. */
 void ahead_park(struct pager *, struct run *);
+/* Forgets what was there at the last sweep already. */
+void ahead_sweep(struct pager *);
 /* Forgets up to n pages read ahead, oldest first. */
 void ahead_drop(struct pager *, uint32_t n);
 

@@ -194,17 +194,19 @@ handler_step(struct handler *h)
 }
 
 /*
- * With so many reads that faults wait for the next end is near.  With fewer a thread that
- * is woken finds this processor taken, and goes to another that has to wake up first.
+ * Where so many faults wait for reads, the end of the next is near.  With fewer of them
+ * a thread that is woken finds this processor taken, and goes to another, which has to
+ * wake up first.
  */
-#define MANY 3
+#define AWAKE_FROM 3
 
 void
 handler_wait(struct handler *h)
 {
 	int timeout_ms = h->waiting ? 100 : -1;
 
-	if (h->reading >= MANY)
+	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
+	if (h->reading >= AWAKE_FROM)
 		blkq_wait_awake(h->q, timeout_ms);
 	else
 		blkq_wait(h->q, timeout_ms);

@@ -9,7 +9,8 @@
  * reading again what came back wrong.
  *
  * Context: any thread of the program's that holds no lock, with all signals
- * blocked and cancellation disabled.  Async-signal-safe; nothing allocates.
+ * blocked and cancellation disabled.  Async-signal-safe; nothing allocates, but
+ * that a handler's first read makes a context of asynchronous I/O.
  */
 #ifndef USWAP_INLINE_H
 #define USWAP_INLINE_H

@@ -4,7 +4,11 @@
 #include "daemon/pagein.h"
 #include "daemon/policy.h"
 
-#define ROOM 32 /* pages: most of what a disk can give */
+/*
+ * Between two looks at what was read ahead, so many reads for each buffer that faults
+ * wait for: a stream has come for its pages long before the second look.
+ */
+#define SWEEP 4
 
 /* Whether a thread of the program's can read page i: well enough, and directly. */
 static bool
@@ -16,18 +20,12 @@ can_read(const struct handler *h, const struct object *o, pindex_t i)
 				      swmap_get(&o->swmap, i), &blk));
 }
 
-/*
- * What was read ahead and nobody came for would hold the buffers for ever: the
- * oldest of it goes, as much as a read needs that is worth its name.
- */
+/* What was read ahead and nobody came for would hold its buffers for ever. */
 static void
-make_room(struct pager *pg, uint32_t n)
+count_read(struct pager *pg)
 {
-	uint32_t free = blist_avail(pg->frames.in);
-
-	n = US_MIN(n, ROOM);
-	if (free < n)
-		ahead_drop(pg, n - free);
+	if (++pg->ctr.faults_disk % (SWEEP * (uint64_t)pg->frames.n_in) == 0)
+		ahead_sweep(pg);
 }
 
 /*
@@ -44,6 +42,7 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 	uint32_t want = policy_window(window, pager_free(pg)), n;
 	uint32_t before = 0, after = 0;
 	struct pgio *io;
+	enum pager_rv rv;
 	pindex_t first;
 
 	if (h->helper != NULL && !can_read(h, o, i))
@@ -63,19 +62,22 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 		KASSERT(false, "page %u has no block", i);
 	first = i - before;
 	n = before + 1 + after;
-	make_room(pg, n);
-	if (pager_getpages(pg, h->q, h->io, o, first, n, i, false) !=
-	    PAGER_PEND)
+	rv = pager_getpages(pg, h->q, h->io, o, first, n, i, false);
+	if (rv == PAGER_AGAIN && pager_free(pg) > 0) {
+		ahead_drop(pg, CLUSTER_MAX);
+		rv = pager_getpages(pg, h->q, h->io, o, first, n, i, false);
+	}
+	if (rv != PAGER_PEND)
 		return WAIT;
 	io = handler_io_get(h);
 	io->write = write;
 	h->reading++;
-	pg->ctr.faults_disk++;
+	count_read(pg);
 	if (o->careful > 0)
 		o->careful--;
 	stream_given(s, io->first, io->n);
 	if (io->first + io->n <= i)
-		return WAIT;
+		return WAIT; /* descriptors were short, it is not among them */
 	ahead_start(h, o, s, io->first + io->n, down ? 0 : window);
 	return ANSWERED;
 }

@@ -111,6 +111,10 @@ page_check(const struct page *p)
 	KASSERT(p->wired == 0 || p->state == PS_ACTIVE, "P3");
 	KASSERT((p->flags & PG_CLEAN) == 0 || p->state == PS_INACTIVE, "P6");
 	KASSERT((p->flags & PG_SEALED) == 0 || p->state == PS_ACTIVE, "P7");
+	KASSERT(
+	    (p->flags & PG_STALE) == 0 ||
+		(p->state == PS_INACTIVE && (p->queue == PQ_AHEAD || !queued)),
+	    "P8");
 	switch (p->state) {
 	case PS_ACTIVE:
 		KASSERT(p->frame == FRAME_NONE || (p->flags & PG_BUSY), "P4");

@@ -37,6 +37,7 @@
  *	P7  PG_SEALED pages are ACTIVE: they entered write-protected, and nobody
  *	    has asked to write since.  Whether the protection is still there, only
  *	    pmap_sealed tells
+ *	P8  PG_STALE pages are read ahead, INACTIVE: a sweep has seen them there
  */
 #ifndef USWAP_PAGE_H
 #define USWAP_PAGE_H
@@ -66,7 +67,7 @@ enum {
 	PG_BUSY = 1, /* see above */
 	PG_WANTED = 2, /* a thread faulted on it while it was busy */
 	PG_WRITING = 4, /* P5 */
-	PG_AHEAD = 8, /* read ahead, nobody has asked for it so far */
+	PG_STALE = 8, /* P8 */
 	PG_CLEAN = 16, /* the frame holds what the page's block holds */
 	PG_SEALED = 32, /* P7 */
 };

@@ -351,10 +351,10 @@ void pager_count(const struct pager *, const struct object *, pindex_t first,
 /* ---- pager_get.c --------------------------------------------------------- */
 
 /*
- * Starts reading up to *n pages from `first` on, which must be contiguous in
- * swap and not in memory; io->first and io->n are those that it is, when buffers
- * are short fewer: with page i among them, unless descriptors are short, too.
- * PAGER_AGAIN: no page, buffer.
+ * Starts reading n pages from `first` on, which must be contiguous in swap and not in
+ * memory, or fewer of them when buffers are short: some around page i, which is one of
+ * the n.  io->first and io->n say which; when descriptors are short, too, i may be
+ * missing.  PAGER_AGAIN: no page, buffer.
  */
 enum pager_rv pager_getpages(struct pager *, struct blkq *, struct pgio *,
     struct object *, pindex_t first, uint32_t n, pindex_t i, bool ahead);

@@ -21,13 +21,13 @@ static int logfd = -1;
 
 /* One disk, one handler, one thread of the program; messages are kept. */
 static void
-opens(uint32_t n_pages, uint32_t blocks, bool errors)
+opens_with(uint32_t buffers, uint32_t n_pages, uint32_t blocks, bool errors)
 {
 	struct sim_params p;
 
 	sim_random_params(&p, 1);
 	p.pager = (struct pager_params){.budget = 1024,
-	    .buffers = 512,
+	    .buffers = buffers,
 	    .frames = 2048,
 	    .free_low = 8,
 	    .free_high = 16,
@@ -47,6 +47,12 @@ opens(uint32_t n_pages, uint32_t blocks, bool errors)
 	logfd = memfd_create("log", 0);
 	assert_true(logfd >= 0);
 	log_setup(logfd, LOG_NOTE);
+}
+
+static void
+opens(uint32_t n_pages, uint32_t blocks, bool errors)
+{
+	opens_with(512, n_pages, blocks, errors);
 }
 
 static void
@@ -389,30 +395,57 @@ test_down_short(void **state)
 	closes();
 }
 
+/* Single pages of an object are read, in no order, so often. */
+static void
+reads_single(struct object *o, uint32_t first, uint32_t end, uint32_t times)
+{
+	uint64_t until = pg->ctr.faults_disk + times;
+	struct rng r = {1};
+
+	for (uint32_t n = 0; pg->ctr.faults_disk < until; n++) {
+		if (n % 64 == 0)
+			page_out(o, first, end);
+		reads(first + (uint32_t)rng_below(&r, end - first));
+	}
+}
+
+/* How much is read ahead of what lies before page `end`. */
+static uint32_t
+ahead_before(pindex_t end)
+{
+	struct page *p = pageq_first(&pg->pages, PQ_AHEAD);
+	uint32_t n = 0;
+
+	for (; p != NULL; p = pageq_next(&pg->pages, p))
+		n += p->pindex < end;
+	return n;
+}
+
 /* What was read ahead of streams that have ended makes room for others. */
 static void
 test_stale_ahead(void **state)
 {
-	const struct pageq *ahead = &pg->pages.q[PQ_AHEAD];
 	struct object *o;
-	uint32_t stale;
 	uint64_t before;
 
 	(void)state;
-	opens(600, 1000, false);
+	opens_with(64, 600, 1000, false);
 	o = map(0, 600);
 	fill(0, 512, 'a');
 	page_out(o, 0, 512);
-	for (uint32_t i = 0; i < 20; i++)
-		reads(i);
-	stale = ahead->count;
-	assert_in_range(stale, 48, 256);
-	leave_buffers(1);
-	before = pg->ctr.swap_reads;
+	for (uint32_t at = 0; at < 300; at += 100)
+		for (uint32_t i = at; i < at + 10; i++)
+			reads(i);
+	assert_in_range(ahead_before(200), 32, 63);
+	reads_single(o, 300, 500, 4 * 64 - 30);
+	assert_in_range(ahead_before(200), 32, 63);
+	reads_single(o, 300, 500, 2 * 4 * 64);
+	assert_int_equal(ahead_before(200), 0);
+	page_out(o, 300, 500);
+	before = pg->ctr.pages_ahead;
 	for (uint32_t i = 300; i < 428; i++)
 		reads(i);
-	assert_in_range(pg->ctr.swap_reads - before, 4, 32);
-	give_buffers_back();
+	assert_in_range(pg->ctr.pages_ahead - before, 32, 128);
 	closes();
 }
 

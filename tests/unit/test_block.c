@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -672,22 +673,24 @@ now_ms(void)
 	return clock_now_ns(&clock_real) / 1000000;
 }
 
+/* Either of the two; each test is run with each. */
+static void (*waits)(struct blkq *, int timeout_ms);
+
 /* Milliseconds until a wait that may not be empty for no reason comes back. */
 static uint64_t
 timed_wait(struct blkq *q, int timeout_ms)
 {
 	uint64_t start = now_ms();
 
-	blkq_wait(q, timeout_ms);
+	waits(q, timeout_ms);
 	return now_ms() - start;
 }
 
 static void
-test_timeout(void **state)
+timeout(void)
 {
 	struct blkq *q;
 
-	(void)state;
 	assert_int_equal(blkq_create_uring(1, -1, &q), 0);
 	assert_in_range(timed_wait(q, 60), 55, 5000);
 	assert_in_range(timed_wait(q, 1100), 1095, 9000);
@@ -732,7 +735,7 @@ play(void *arg)
 	for (i = 0; i < g->rounds; i++) {
 		while (atomic_load_explicit(&g->turn, memory_order_acquire) !=
 		       p->me)
-			blkq_wait(g->q[p->me], -1);
+			waits(g->q[p->me], -1);
 		g->ball++;
 		atomic_store_explicit(
 		    &g->turn, 1 - p->me, memory_order_release);
@@ -746,14 +749,13 @@ play(void *arg)
 }
 
 static void
-test_kick(void **state)
+kick(void)
 {
 	struct pingpong g = {.rounds = 3000};
 	struct player p[2] = {{&g, 0}, {&g, 1}};
 	pthread_t t[2];
 	unsigned i;
 
-	(void)state;
 	for (i = 0; i < 2; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, play, &p[i]), 0);
 	for (i = 0; i < 2; i++)
@@ -776,16 +778,15 @@ storm(void *arg)
 }
 
 static void
-test_kick_storm(void **state)
+kick_storm(void)
 {
 	struct pingpong g = {.rounds = 100000};
 	pthread_t t;
 
-	(void)state;
 	assert_int_equal(blkq_create_uring(1, -1, &g.q[0]), 0);
 	assert_int_equal(pthread_create(&t, NULL, storm, &g), 0);
 	while (atomic_load_explicit(&g.turn, memory_order_relaxed) < g.rounds)
-		blkq_wait(g.q[0], -1);
+		waits(g.q[0], -1);
 	pthread_join(t, NULL);
 	blkq_destroy(g.q[0]);
 }
@@ -800,7 +801,7 @@ write_later(void *arg)
 }
 
 static void
-test_watch(void **state)
+watch(void)
 {
 	static struct slot s;
 	struct rig rig;
@@ -808,7 +809,6 @@ test_watch(void **state)
 	int fd[2], i;
 	char c;
 
-	(void)state;
 	rig_uring(&rig);
 	blkq_destroy(rig.q);
 	assert_int_equal(pipe2(fd, O_CLOEXEC | O_NONBLOCK), 0);
@@ -836,7 +836,7 @@ test_watch(void **state)
 		assert_in_range(timed_wait(rig.q, 9000), 0, 4000);
 		assert_false(blkq_watching(rig.q));
 		assert_int_equal(read(fd[0], &c, 1), 1);
-		blkq_wait(rig.q, 1);
+		waits(rig.q, 1);
 	}
 	rig_free(&rig);
 	/* The ring is done with the pipe: it has no reader left. */
@@ -846,6 +846,89 @@ test_watch(void **state)
 	assert_int_equal(errno, EPIPE);
 	close(fd[1]);
 	slot_free(&s);
+}
+
+static void
+with_both(void (*check)(void))
+{
+	waits = blkq_wait;
+	check();
+	waits = blkq_wait_awake;
+	check();
+}
+
+static void
+test_timeout(void **state)
+{
+	(void)state;
+	with_both(timeout);
+}
+
+static void
+test_kick(void **state)
+{
+	(void)state;
+	with_both(kick);
+}
+
+static void
+test_kick_storm(void **state)
+{
+	(void)state;
+	with_both(kick_storm);
+}
+
+static void
+test_watch(void **state)
+{
+	(void)state;
+	with_both(watch);
+}
+
+/* How often this thread has slept. */
+static long
+sleeps(void)
+{
+	struct rusage ru;
+
+	getrusage(RUSAGE_THREAD, &ru);
+	return ru.ru_nvcsw;
+}
+
+/* Who waits awake does not sleep, unless it takes long. */
+static void
+test_awake(void **state)
+{
+	static struct slot s;
+	struct rig rig;
+	long slept[2];
+	uint64_t ms[2];
+
+	(void)state;
+	rig_uring(&rig);
+	slot_init(&s);
+	assert_int_equal(
+	    do_io(rig.q, slot_set(&s, rig.dev, BLK_WRITE, 0, CLUSTER_MAX)), 0);
+	for (int awake = 0; awake < 2; awake++) {
+		slept[awake] = -sleeps();
+		ms[awake] = now_ms();
+		for (uint32_t i = 0; i < 1000; i++) {
+			blkq_submit(rig.q, slot_set(&s, rig.dev, BLK_READ,
+					       i % CLUSTER_MAX, 1));
+			while (blkq_poll(rig.q) == NULL)
+				(awake ? blkq_wait_awake : blkq_wait)(
+				    rig.q, -1);
+		}
+		slept[awake] += sleeps();
+		ms[awake] = now_ms() - ms[awake];
+	}
+	print_message("slept %ld and %ld times, in %ju and %ju ms\n", slept[0],
+	    slept[1], (uintmax_t)ms[0], (uintmax_t)ms[1]);
+	/* Unless nothing is near on this disk, or all of it at once. */
+	if (slept[0] >= 500 && ms[0] <= 100)
+		assert_true(slept[1] < slept[0] / 2);
+	slot_free(&s);
+	rig_free(&rig);
 }
 
 /* ---- io_uring: short transfers ------------------------------------------ */
@@ -963,6 +1046,7 @@ main(void)
 	    cmocka_unit_test(test_kick),
 	    cmocka_unit_test(test_kick_storm),
 	    cmocka_unit_test(test_watch),
+	    cmocka_unit_test(test_awake),
 	    cmocka_unit_test(test_cut_file),
 	    cmocka_unit_test(test_continued),
 	};

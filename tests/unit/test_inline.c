@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -420,7 +422,7 @@ close_it(int fd)
 	close(fd);
 }
 
-static int null_fd, zero_fd;
+static int null_fd, zero_fd, count_fd, full[2], empty[2];
 
 static void
 be_null(int fd)
@@ -436,11 +438,62 @@ be_zeros(int fd)
 		dup2(zero_fd, fd);
 }
 
+static void
+be_counter(int fd)
+{
+	if (fd >= 900)
+		dup2(count_fd, fd);
+}
+
+static void
+be_full(int fd)
+{
+	if (fd >= 900)
+		dup2(full[0], fd);
+}
+
+/* Who reads from it waits. */
+static void
+be_empty(int fd)
+{
+	if (fd >= 900)
+		dup2(empty[0], fd);
+}
+
+static void
+open_others(void)
+{
+	char bytes[PAGE];
+
+	null_fd = open("/dev/null", O_RDWR);
+	zero_fd = open("/dev/zero", O_RDWR);
+	count_fd = eventfd(5, 0);
+	assert_int_equal(pipe(empty), 0);
+	assert_int_equal(pipe2(full, O_NONBLOCK), 0);
+	memset(bytes, 'x', sizeof(bytes));
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(write(full[1], bytes, PAGE), PAGE);
+}
+
+/* Nothing was taken from them. */
+static void
+check_others(void)
+{
+	uint64_t count;
+	int n;
+
+	assert_int_equal(read(count_fd, &count, sizeof(count)), sizeof(count));
+	assert_int_equal(count, 5);
+	assert_int_equal(ioctl(full[0], FIONREAD, &n), 0);
+	assert_int_equal(n, 16 * PAGE);
+}
+
 /* The program closes what is not its own, or puts other files there. */
 static void
 test_descriptors(void **state)
 {
-	static void (*const harm[])(int) = {be_null, be_zeros, close_it};
+	static void (*const harm[])(int) = {
+	    be_null, be_zeros, be_counter, be_full, be_empty, close_it};
 	int before = each_fd(NULL);
 	char *p;
 
@@ -450,9 +503,10 @@ test_descriptors(void **state)
 	page_out(p, 0, N);
 	check_pages(p, 0, N, 1);
 	assert_in_range(each_fd(NULL) - before, 1, 2);
-	null_fd = open("/dev/null", O_RDWR);
-	zero_fd = open("/dev/zero", O_RDWR);
-	for (size_t i = 0; i < 3; i++)
+	open_others();
+	for (size_t i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
+		if (harm[i] == close_it)
+			check_others();
 		for (uint32_t version = 1; version < 4; version++) {
 			write_pages(p, 0, N, version);
 			page_out(p, 0, N);
@@ -462,6 +516,7 @@ test_descriptors(void **state)
 			works(uswap_advise(u, p, PAGE, USWAP_DONTNEED));
 			assert_int_equal(p[0], 0);
 		}
+	}
 	assert_int_equal(stats().pages_wired, 0);
 	unmap(p, N);
 	closes();
