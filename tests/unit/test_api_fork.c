@@ -21,6 +21,7 @@
 #include <cmocka.h>
 
 #include "support/api.h"
+#include "support/children.h"
 #include "support/seed.h"
 #include "support/things.h"
 #include "support/touch.h"
@@ -41,52 +42,6 @@ __asan_default_options(void)
 #endif
 
 /* ---- children ------------------------------------------------------------ */
-
-/* fork(2) with a pager; in the child, what uswap_fork_end says, in *ret. */
-static pid_t
-forks(int *ret)
-{
-	pid_t pid;
-
-	works(uswap_fork_begin(u));
-	pid = fork();
-	*ret = uswap_fork_end(u, pid == 0);
-	if (pid < 0)
-		fail_msg("fork: %s", strerror(errno));
-	return pid;
-}
-
-static pid_t
-child(void)
-{
-	int error;
-	pid_t pid = forks(&error);
-
-	if (pid == 0 && error != 0) {
-		fprintf(stderr, "child: %d: %s\n", error, uswap_error());
-		_exit(99);
-	}
-	return pid;
-}
-
-/* Its status; 0 when it exited with 0. */
-static int
-child_result(pid_t pid)
-{
-	int status;
-
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	return status;
-}
-
-static void
-ends_well(pid_t pid)
-{
-	int status = child_result(pid);
-
-	if (status != 0)
-		fail_msg("the child's status is %#x", status);
-}
 
 /* A pipe: who reads from it waits until the other end is closed. */
 struct gate {

@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "support/api.h"
+#include "support/children.h"
 #include "support/forbid.h"
 #include "support/touch.h"
 
@@ -416,63 +417,38 @@ each_fd(void (*something)(int fd))
 	return count;
 }
 
-static void
-close_it(int fd)
-{
-	close(fd);
-}
-
-static int null_fd, zero_fd, count_fd, full[2], empty[2];
+/* What there is instead of what is not the program's, -1: nothing. */
+static int other;
 
 static void
-be_null(int fd)
+be_other(int fd)
 {
-	if (fd >= 900)
-		dup2(null_fd, fd);
+	if (other < 0)
+		close(fd);
+	else if (fd >= 900)
+		dup2(other, fd);
 }
 
-static void
-be_zeros(int fd)
-{
-	if (fd >= 900)
-		dup2(zero_fd, fd);
-}
-
-static void
-be_counter(int fd)
-{
-	if (fd >= 900)
-		dup2(count_fd, fd);
-}
-
-static void
-be_full(int fd)
-{
-	if (fd >= 900)
-		dup2(full[0], fd);
-}
-
-/* Who reads from it waits. */
-static void
-be_empty(int fd)
-{
-	if (fd >= 900)
-		dup2(empty[0], fd);
-}
+/* What may be there: among them a pipe with bytes, and one where who reads waits. */
+static int others[6], count_fd, full[2], empty[2];
 
 static void
 open_others(void)
 {
 	char bytes[PAGE];
 
-	null_fd = open("/dev/null", O_RDWR);
-	zero_fd = open("/dev/zero", O_RDWR);
 	count_fd = eventfd(5, 0);
 	assert_int_equal(pipe(empty), 0);
 	assert_int_equal(pipe2(full, O_NONBLOCK), 0);
 	memset(bytes, 'x', sizeof(bytes));
 	for (int i = 0; i < 16; i++)
 		assert_int_equal(write(full[1], bytes, PAGE), PAGE);
+	others[0] = open("/dev/null", O_RDWR);
+	others[1] = open("/dev/zero", O_RDWR);
+	others[2] = count_fd;
+	others[3] = full[0];
+	others[4] = empty[0];
+	others[5] = -1;
 }
 
 /* Nothing was taken from them. */
@@ -492,8 +468,6 @@ check_others(void)
 static void
 test_descriptors(void **state)
 {
-	static void (*const harm[])(int) = {
-	    be_null, be_zeros, be_counter, be_full, be_empty, close_it};
 	int before = each_fd(NULL);
 	char *p;
 
@@ -504,15 +478,16 @@ test_descriptors(void **state)
 	check_pages(p, 0, N, 1);
 	assert_in_range(each_fd(NULL) - before, 1, 2);
 	open_others();
-	for (size_t i = 0; i < sizeof(harm) / sizeof(harm[0]); i++) {
-		if (harm[i] == close_it)
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		other = others[i];
+		if (other < 0)
 			check_others();
 		for (uint32_t version = 1; version < 4; version++) {
 			write_pages(p, 0, N, version);
 			page_out(p, 0, N);
-			each_fd(harm[i]);
+			each_fd(be_other);
 			check_pages(p, 0, N, version);
-			each_fd(harm[i]);
+			each_fd(be_other);
 			works(uswap_advise(u, p, PAGE, USWAP_DONTNEED));
 			assert_int_equal(p[0], 0);
 		}
@@ -563,7 +538,7 @@ aio_rings(void)
 	return n;
 }
 
-/* Exits with 0: the pages are right, and the rings as they should be. */
+/* Returns 0 when the rings are as they should be, with pages that are right. */
 static int
 reads_again(char *p, int rings, uint32_t version)
 {
@@ -576,7 +551,6 @@ reads_again(char *p, int rings, uint32_t version)
 static void
 test_rings(void **state)
 {
-	int error, status;
 	char *p;
 	pid_t pid;
 
@@ -585,18 +559,14 @@ test_rings(void **state)
 	opens("swap,size=16M");
 	p = region(N, 1);
 	assert_int_equal(reads_again(p, 1, 1), 0);
-	works(uswap_fork_begin(u));
-	pid = fork();
-	error = uswap_fork_end(u, pid == 0);
+	pid = child();
 	if (pid == 0) {
-		if (error != 0 || aio_rings() != 0)
+		if (aio_rings() != 0)
 			_exit(2);
 		write_pages(p, 0, N, 2);
 		_exit(reads_again(p, 1, 2));
 	}
-	assert_int_equal(error, 0);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
+	ends_well(pid);
 	assert_int_equal(reads_again(p, 1, 1), 0);
 	unmap(p, N);
 	closes();
@@ -620,14 +590,13 @@ test_no_rings(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(without) / sizeof(without[0]); i++) {
-		int status, result;
+		int result;
 		pid_t pid = fork();
 		char *p;
 
 		assert_true(pid >= 0);
 		if (pid > 0) {
-			assert_int_equal(waitpid(pid, &status, 0), pid);
-			assert_int_equal(status, 0);
+			ends_well(pid);
 			continue;
 		}
 		if (!without[i].late &&
