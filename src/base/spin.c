@@ -4,32 +4,23 @@
 #include "base/base.h"
 #include "base/spin.h"
 
-/* Each doubles the pause, and each that is not in vain halves the next. */
-static void
-in_vain(struct spin *s)
-{
-	s->asleep = US_MAX(s->next, SPIN_FEW);
-	s->next = US_MIN(2 * s->asleep, SPIN_MANY);
-}
-
 bool
 spin(struct spin *s, struct clock *clock, bool (*done)(const void *),
     const void *arg)
 {
-	uint64_t begin;
+	uint64_t begin = clock_now_ns(clock), took;
+	bool is;
 
-	if (s->asleep > 0) {
-		s->asleep--;
+	if (begin < s->asleep_until)
 		return false;
-	}
-	begin = clock_now_ns(clock);
-	while (!done(arg)) {
-		if (clock_now_ns(clock) - begin >= SPIN_MAX_NS) {
-			in_vain(s);
-			return false;
-		}
+	while (!(is = done(arg)) && clock_now_ns(clock) - begin < SPIN_MAX_NS)
 		(void)sched_yield();
+	took = clock_now_ns(clock) - begin;
+	if (took < SPIN_MAX_NS) {
+		s->vain -= s->vain > 0;
+		return is;
 	}
-	s->next /= 2;
-	return true;
+	s->asleep_until = begin + took + ((SPIN_PAUSE * took) << s->vain);
+	s->vain += s->vain < SPIN_VAIN;
+	return is;
 }

@@ -3,8 +3,9 @@
  * spin: waiting awake for what takes less time than to sleep and be woken.
  *
  * A processor that sleeps takes its time to wake up, the more so under a hypervisor.
- * Who waits awake lets everybody of its priority run (sched_yield), and sleeps for a while
- * when what it waited for has not come in time: it is slow, or they had much to do.
+ * Who waits awake lets everybody of its priority run (sched_yield).  When that was in
+ * vain, since what it waited for is slow, or since the others had so much to do that it
+ * came back late, it waits asleep for a while.
  */
 #ifndef USWAP_SPIN_H
 #define USWAP_SPIN_H
@@ -16,13 +17,18 @@
 
 /* Zero at first; whoever waits. */
 struct spin {
-	uint32_t asleep; /* so many waits more are not spent awake */
-	uint32_t next; /* after the next that is in vain, so many */
+	uint64_t asleep_until; /* clock, ns */
+	uint32_t
+	    vain; /* waits in vain, less those that were not since; SPIN_VAIN at most */
 };
 
-#define SPIN_MAX_NS 200000 /* longer is in vain */
-#define SPIN_FEW    16 /* waits asleep after the first in vain ... */
-#define SPIN_MANY   4096 /* ... and after many */
+/*
+ * To wait for longer is in vain, and then nobody waits awake for SPIN_PAUSE times as long,
+ * twice that the next time, and so on.
+ */
+#define SPIN_MAX_NS 200000
+#define SPIN_PAUSE  4
+#define SPIN_VAIN   8
 
 /* Whether done(arg) has become true; else the caller is to sleep until it does. */
 bool spin(struct spin *, struct clock *, bool (*done)(const void *arg),

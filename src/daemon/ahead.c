@@ -29,7 +29,7 @@ read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
 
 	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
 		i++;
-	if (i >= stop || io == NULL || blkq_inflight(h->q) * 2 > HANDLER_IO ||
+	if (i >= stop || io == NULL || blkq_inflight(h->q) > AHEAD_IO ||
 	    pager_free(pg) < (int64_t)window + pg->free_low / 2 ||
 	    !pager_haspage(pg, o, i, &before, &after))
 		return stop;
@@ -76,7 +76,7 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 
 		va += (uintptr_t)((intptr_t)stride * PAGE_SIZE);
 		if (va < e->start || va >= e->end || h->io == NULL ||
-		    blkq_inflight(h->q) * 2 > HANDLER_IO ||
+		    blkq_inflight(h->q) > AHEAD_IO ||
 		    pager_free(pg) < 1 + pg->free_low / 2)
 			return;
 		i = (pindex_t)atop(va - o->base);

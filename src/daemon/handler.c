@@ -13,6 +13,12 @@
 #include "daemon/handler.h"
 #include "daemon/pagein.h"
 
+/*
+ * After so many reads it looks for faults, and passes their reads on: the disk is to be at
+ * work while pages are copied.
+ */
+#define REAP_MAX 4
+
 static unsigned
 requests(const struct handler *h)
 {
@@ -130,13 +136,16 @@ answer_all(struct handler *h, uint32_t fresh)
 	mtx_unlock(&h->pg->lock);
 }
 
-static void
-reap(struct handler *h)
+/* At most max reads that are done; how many there were. */
+static uint32_t
+reap(struct handler *h, uint32_t max)
 {
 	struct blkreq *req;
+	uint32_t n = 0;
 
-	while ((req = blkq_poll(h->q)) != NULL)
+	for (; n < max && (req = blkq_poll(h->q)) != NULL; n++)
 		pagein_done(h, req->arg);
+	return n;
 }
 
 /* Their faults were counted by who left them. */
@@ -157,10 +166,11 @@ take_notes(struct handler *h)
 /*
  * Behind those that wait.  When there is no room for more, the last of them faults
  * anew, and the others are taken one by one: none may be passed over for ever.
- * Returns how many are new.
+ * Who was not awaited is looked for as well: it is there when reads have been answered,
+ * which wakes threads, sooner than its event is.  Returns how many are new.
  */
 static uint32_t
-take(struct handler *h)
+take(struct handler *h, bool look)
 {
 	uint32_t room = HANDLER_FAULTS - h->taken, n;
 	bool again = room == 0;
@@ -170,7 +180,7 @@ take(struct handler *h)
 		take_notes(h);
 		return 0;
 	}
-	if (blkq_watching(h->q))
+	if (!look && blkq_watching(h->q))
 		return 0;
 	if (again) {
 		(void)pmap_wake(h->pmap, h->fault[--h->taken].va, 1);
@@ -185,31 +195,16 @@ take(struct handler *h)
 bool
 handler_step(struct handler *h)
 {
-	uint32_t fresh;
+	uint32_t done = reap(h, REAP_MAX), fresh = take(h, done > 0);
 
-	reap(h);
-	fresh = take(h);
 	answer_all(h, fresh);
-	return fresh == PMAP_FAULTS_MAX && h->taken == 0;
+	return done == REAP_MAX || (fresh == PMAP_FAULTS_MAX && h->taken == 0);
 }
-
-/*
- * Where so many faults wait for reads, the end of the next is near.  With fewer of them
- * a thread that is woken finds this processor taken, and goes to another, which has to
- * wake up first.
- */
-#define AWAKE_FROM 3
 
 void
 handler_wait(struct handler *h)
 {
-	int timeout_ms = h->waiting ? 100 : -1;
-
-	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
-	if (h->reading >= AWAKE_FROM)
-		blkq_wait_awake(h->q, timeout_ms);
-	else
-		blkq_wait(h->q, timeout_ms);
+	blkq_wait_awake(h->q, h->waiting ? 100 : -1);
 }
 
 /* ---- while the program forks --------------------------------------------- */
@@ -219,7 +214,7 @@ drain(struct handler *h)
 {
 	while (blkq_inflight(h->q) > 0) {
 		blkq_wait(h->q, -1);
-		reap(h);
+		(void)reap(h, UINT32_MAX);
 	}
 }
 

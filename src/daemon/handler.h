@@ -10,8 +10,12 @@
 
 #include "pager/pager.h"
 
-/* Reads one handler may have in flight: demands and windows read ahead. */
-#define HANDLER_IO 16
+/*
+ * Reads one handler may have in flight, and how many may be before none is started
+ * ahead of a stream: demands come first.
+ */
+#define HANDLER_IO 64
+#define AHEAD_IO   8
 
 /* Faults that wait for memory, and that it holds. */
 #define HANDLER_FAULTS 128
@@ -35,7 +39,6 @@ struct handler {
 	struct blkq *q;
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
-	uint32_t reading; /* reads under way that faults wait for */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */

@@ -521,7 +521,7 @@ test_clock_goes_forward(void **state)
 /* Time goes on with each look, and at some look it is done. */
 struct looks {
 	struct clock clock;
-	uint64_t now;
+	uint64_t now, step;
 	unsigned looks, done_at; /* 0: never */
 };
 
@@ -536,7 +536,7 @@ look(const void *arg)
 {
 	struct looks *l = (struct looks *)(uintptr_t)arg;
 
-	l->now += SPIN_MAX_NS / 10;
+	l->now += l->step;
 	return ++l->looks == l->done_at;
 }
 
@@ -551,7 +551,7 @@ spins(struct spin *s, struct looks *l, unsigned done_at)
 static void
 test_spin_ends(void **state)
 {
-	struct looks l = {.clock = {looks_now}};
+	struct looks l = {.clock = {looks_now}, .step = SPIN_MAX_NS / 10};
 	struct spin s = {0};
 
 	(void)state;
@@ -563,38 +563,36 @@ test_spin_ends(void **state)
 	assert_int_equal(l.looks, 10);
 }
 
-/* How many waits after one in vain are spent asleep. */
-static unsigned
-pause_after(struct spin *s, struct looks *l)
+/* After what was in vain nobody looks, so many times as long; then one does. */
+static void
+pauses(struct spin *s, struct looks *l, uint64_t took)
 {
-	unsigned n = 0;
+	uint64_t end = l->now;
 
-	assert_false(spins(s, l, 0));
-	assert_int_equal(l->looks, 10);
-	for (; s->asleep > 0; n++) {
-		assert_false(spins(s, l, 1));
-		assert_int_equal(l->looks, 0);
-	}
-	return n;
+	l->now = end + SPIN_PAUSE * took - 1;
+	assert_false(spins(s, l, 1));
+	assert_int_equal(l->looks, 0);
+	l->now++;
+	assert_true(spins(s, l, 1));
+	assert_int_equal(l->looks, 1);
 }
 
 static void
 test_spin_pauses(void **state)
 {
-	struct looks l = {.clock = {looks_now}};
+	struct looks l = {.clock = {looks_now}, .step = SPIN_MAX_NS / 10};
 	struct spin s = {0};
-	unsigned n = SPIN_FEW;
 
 	(void)state;
-	assert_int_equal(pause_after(&s, &l), n);
-	for (; n < SPIN_MANY; n = US_MIN(2 * n, SPIN_MANY))
-		assert_int_equal(pause_after(&s, &l), US_MIN(2 * n, SPIN_MANY));
-	assert_int_equal(pause_after(&s, &l), SPIN_MANY);
+	assert_false(spins(&s, &l, 0));
+	pauses(&s, &l, SPIN_MAX_NS);
+	assert_true(spins(&s, &l, 9));
+	assert_true(spins(&s, &l, 9));
+	/* Done, but late: the others have had the processor. */
+	l.step = 20 * SPIN_MAX_NS;
 	assert_true(spins(&s, &l, 1));
-	assert_int_equal(pause_after(&s, &l), SPIN_MANY / 2);
-	for (unsigned i = 0; i < 20; i++)
-		assert_true(spins(&s, &l, 1));
-	assert_int_equal(pause_after(&s, &l), SPIN_FEW);
+	l.step = 1;
+	pauses(&s, &l, 20 * SPIN_MAX_NS);
 }
 
 int
