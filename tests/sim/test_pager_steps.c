@@ -537,6 +537,59 @@ test_own_fault(void **state)
 	closes();
 }
 
+/* Faults for single pages, so many more, no two of them for the same. */
+static void
+tell_single(uint32_t n)
+{
+	static uint32_t next;
+
+	for (; n > 0; n--, next++)
+		told[ntold++] = (struct pmap_fault){
+		    .va = va_of(next * next % 397), .tid = 1000};
+}
+
+static int
+told_enter(
+    struct pmap *pm, uintptr_t va, const void *src, uint32_t n, bool seal)
+{
+	(void)pm;
+	return pmap_enter(s.pmap, va, src, n, seal);
+}
+
+static const struct pmap_ops told_ops_enter = {
+    .next_faults = told_next, .enter = told_enter};
+
+/* While many reads are under way, or done and not looked at yet, others start. */
+static void
+test_many_reads(void **state)
+{
+	struct handler *h = &s.handler[0];
+	struct pmap front = {.ops = &told_ops_enter};
+	struct object *o;
+
+	(void)state;
+	opens(397, 500, false);
+	o = map(0, 397);
+	fill(0, 397, 'a');
+	page_out(o, 0, 397);
+	h->pmap = &front;
+	ntold = 0;
+	tell_single(40);
+	while (handler_step(h) || ntold > 0)
+		;
+	assert_in_range(blkq_inflight(h->q), 30, 40);
+	blkq_flush(h->q);
+	s.clock.now_ns += 1000000;
+	tell_single(1);
+	assert_true(handler_step(h));
+	assert_int_equal(ntold, 0);
+	assert_in_range(blkq_inflight(h->q), 20, 40);
+	assert_int_equal(pg->ctr.faults_disk, 41);
+	h->pmap = s.pmap;
+	sim_drain(&s);
+	closes();
+}
+
 /* Each page-out takes a new block; the old one goes when it is written. */
 static void
 test_reallocated(void **state)
@@ -1192,6 +1245,7 @@ main(void)
 	    cmocka_unit_test(test_down_short),
 	    cmocka_unit_test(test_stale_ahead),
 	    cmocka_unit_test(test_own_fault),
+	    cmocka_unit_test(test_many_reads),
 	    cmocka_unit_test(test_reallocated),
 	    cmocka_unit_test(test_write_error),
 	    cmocka_unit_test(test_read_error),
