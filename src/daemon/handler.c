@@ -166,8 +166,7 @@ take_notes(struct handler *h)
 /*
  * Behind those that wait.  When there is no room for more, the last of them faults
  * anew, and the others are taken one by one: none may be passed over for ever.
- * Who was not awaited is looked for as well: it is there when reads have been answered,
- * which wakes threads, sooner than its event is.  Returns how many are new.
+ * With `look`, faults are looked for before there is an event.  Returns how many are new.
  */
 static uint32_t
 take(struct handler *h, bool look)
@@ -195,16 +194,34 @@ take(struct handler *h, bool look)
 bool
 handler_step(struct handler *h)
 {
-	uint32_t done = reap(h, REAP_MAX), fresh = take(h, done > 0);
+	uint32_t done = reap(h, REAP_MAX),
+		 fresh = take(h, done > 0 && h->crowded > 0);
 
 	answer_all(h, fresh);
 	return done == REAP_MAX || (fresh == PMAP_FAULTS_MAX && h->taken == 0);
 }
 
+/*
+ * A thread that is alone with its faults is driven away to another processor by a handler
+ * that waits awake, and each of the two then has to be woken up for the other.  Where
+ * several threads have faults, the handler stays on a processor of its own.
+ */
+#define CROWDED 64
+
 void
 handler_wait(struct handler *h)
 {
-	blkq_wait_awake(h->q, h->waiting ? 100 : -1);
+	int timeout_ms = h->waiting ? 100 : -1;
+
+	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
+	if (h->reading > 1)
+		h->crowded = CROWDED;
+	else
+		h->crowded -= h->crowded > 0;
+	if (h->crowded > 0)
+		blkq_wait_awake(h->q, timeout_ms);
+	else
+		blkq_wait(h->q, timeout_ms);
 }
 
 /* ---- while the program forks --------------------------------------------- */

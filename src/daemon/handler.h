@@ -39,6 +39,9 @@ struct handler {
 	struct blkq *q;
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
+	uint32_t reading; /* reads under way that faults wait for */
+	uint32_t
+	    crowded; /* waits since there were several, from CROWDED down */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */

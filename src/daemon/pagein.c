@@ -71,6 +71,7 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 		return WAIT;
 	io = handler_io_get(h);
 	io->write = write;
+	h->reading++;
 	count_read(pg);
 	if (o->careful > 0)
 		o->careful--;
@@ -150,8 +151,10 @@ pagein_done(struct handler *h, struct pgio *io)
 	for (uint32_t i = 0; i < io->n; i++)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
-	if (!io->ahead)
+	if (!io->ahead) {
 		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
+		h->reading--;
+	}
 	for (uint32_t i = 0; i < io->n; i++) {
 		struct page *p = page_of(&pg->pages, io->page[i]);
 

@@ -593,6 +593,12 @@ test_spin_pauses(void **state)
 	assert_true(spins(&s, &l, 1));
 	l.step = 1;
 	pauses(&s, &l, 20 * SPIN_MAX_NS);
+	/* Twice in a row. */
+	l.step = SPIN_MAX_NS / 10;
+	assert_false(spins(&s, &l, 0));
+	l.now += SPIN_PAUSE * SPIN_MAX_NS;
+	assert_false(spins(&s, &l, 0));
+	pauses(&s, &l, 2 * SPIN_MAX_NS);
 }
 
 int
