@@ -18,17 +18,17 @@
 /* Zero at first; whoever waits. */
 struct spin {
 	uint64_t asleep_until; /* clock, ns */
-	uint32_t
-	    vain; /* waits in vain, less those that were not since; SPIN_VAIN at most */
+	uint32_t vain; /* such waits, less those since that were not */
 };
 
 /*
  * To wait for longer is in vain, and then nobody waits awake for SPIN_PAUSE times as long,
- * twice that the next time, and so on.
+ * twice that the next time, and so on; for long where it was long, but not for ever.
  */
-#define SPIN_MAX_NS 200000
-#define SPIN_PAUSE  4
-#define SPIN_VAIN   8
+#define SPIN_MAX_NS  UINT64_C(200000)
+#define SPIN_LATE_NS UINT64_C(20000000)
+#define SPIN_PAUSE   4
+#define SPIN_VAIN    8
 
 /* Whether done(arg) has become true; else the caller is to sleep until it does. */
 bool spin(struct spin *, struct clock *, bool (*done)(const void *arg),

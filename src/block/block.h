@@ -257,8 +257,8 @@ void blkq_wait(struct blkq *, int timeout_ms);
  */
 void blkq_wait_awake(struct blkq *, int timeout_ms);
 /*
- * Whether the watched descriptor was last found not readable, and blkq_wait will
- * end when it is: there is no use in reading it before.
+ * Whether the watched descriptor was found not readable when completions were last
+ * taken, and blkq_wait will end when it is.  What came since is seen by reading it.
  */
 bool blkq_watching(const struct blkq *);
 /*

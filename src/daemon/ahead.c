@@ -14,10 +14,16 @@ mapped_end(const struct pager *pg, const struct object *o, pindex_t i)
 	return e == NULL ? i + 1 : (pindex_t)atop(e->end - o->base);
 }
 
+/* Requests are taken for few reads at once, for demands come first. */
+static bool
+has_turn(const struct handler *h)
+{
+	return h->io != NULL && blkq_inflight(h->q) <= h->reading + AHEAD_IO;
+}
+
 /*
  * Starts to read the next pages from i on that are not there, a window at most.
- * Returns where to go on, or `stop` when that is all for now: requests are taken
- * only while more than half of the handler's are free, for demands come first.
+ * Returns where to go on, or `stop` when that is all for now: see has_turn.
  */
 static pindex_t
 read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
@@ -29,7 +35,7 @@ read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
 
 	while (i < stop && slot_is_page(object_slot(&pg->objects, o, i)))
 		i++;
-	if (i >= stop || io == NULL || blkq_inflight(h->q) > AHEAD_IO ||
+	if (i >= stop || !has_turn(h) ||
 	    pager_free(pg) < (int64_t)window + pg->free_low / 2 ||
 	    !pager_haspage(pg, o, i, &before, &after))
 		return stop;
@@ -75,8 +81,7 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 		pindex_t i;
 
 		va += (uintptr_t)((intptr_t)stride * PAGE_SIZE);
-		if (va < e->start || va >= e->end || h->io == NULL ||
-		    blkq_inflight(h->q) > AHEAD_IO ||
+		if (va < e->start || va >= e->end || !has_turn(h) ||
 		    pager_free(pg) < 1 + pg->free_low / 2)
 			return;
 		i = (pindex_t)atop(va - o->base);

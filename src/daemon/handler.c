@@ -198,6 +198,8 @@ handler_step(struct handler *h)
 		 fresh = take(h, done > 0 && h->crowded > 0);
 
 	answer_all(h, fresh);
+	if (done == REAP_MAX)
+		blkq_flush(h->q);
 	return done == REAP_MAX || (fresh == PMAP_FAULTS_MAX && h->taken == 0);
 }
 
@@ -300,7 +302,7 @@ handler_step_for(struct handler *h, pid_t tid)
 void
 handler_forget(struct handler *h)
 {
+	mem_unmap(h->all, requests(h) * sizeof(struct pgio));
 	blkq_forget(h->q);
-	mem_unmap(h->all, HANDLER_IO * sizeof(struct pgio));
 	*h = (struct handler){0};
 }

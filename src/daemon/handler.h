@@ -11,8 +11,8 @@
 #include "pager/pager.h"
 
 /*
- * Reads one handler may have in flight, and how many may be before none is started
- * ahead of a stream: demands come first.
+ * Reads one handler may have in flight; and how many of those that no fault waits for,
+ * when another of the kind is started.
  */
 #define HANDLER_IO 64
 #define AHEAD_IO   8

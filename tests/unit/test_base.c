@@ -599,6 +599,18 @@ test_spin_pauses(void **state)
 	l.now += SPIN_PAUSE * SPIN_MAX_NS;
 	assert_false(spins(&s, &l, 0));
 	pauses(&s, &l, 2 * SPIN_MAX_NS);
+	/* Often, and after a time without a processor. */
+	for (unsigned i = 0; i < 20; i++) {
+		l.now = US_MAX(l.now, s.asleep_until);
+		assert_false(spins(&s, &l, 0));
+	}
+	pauses(&s, &l, SPIN_MAX_NS << SPIN_VAIN);
+	for (unsigned i = 0; i < SPIN_VAIN; i++)
+		assert_true(spins(&s, &l, 2));
+	l.step = 1000 * SPIN_LATE_NS;
+	assert_true(spins(&s, &l, 1));
+	l.step = 1;
+	pauses(&s, &l, SPIN_LATE_NS);
 }
 
 int
