@@ -23,7 +23,7 @@ has_turn(const struct handler *h)
 
 /*
  * Starts to read the next pages from i on that are not there, a window at most.
- * Returns where to go on, or `stop` when that is all for now: see has_turn.
+ * Returns where to go on, or `stop` when that is all for now.
  */
 static pindex_t
 read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,

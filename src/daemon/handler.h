@@ -40,8 +40,7 @@ struct handler {
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
 	uint32_t reading; /* reads under way that faults wait for */
-	uint32_t
-	    crowded; /* waits since there were several, from CROWDED down */
+	uint32_t crowded; /* so many waits more are spent awake */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */
