@@ -195,7 +195,8 @@ class Limited(Side):
     """A control group's limit."""
 
     def command(self, job, argv):
-        return [os.path.join(ROOT, "tools/memlimit.sh"), job.ram * MIB, *argv]
+        return [os.path.join(ROOT, "tools/memlimit.sh"), job.ram * MIB, "-w",
+                *argv]
 
     def check_limit(self):
         try:

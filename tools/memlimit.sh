@@ -1,16 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# memlimit.sh BYTES [-n] PROGRAM ARGS...: runs PROGRAM in a control group of its
-# own with BYTES of memory; -n: and without the machine's swap space.
+# memlimit.sh BYTES [-n] [-w] PROGRAM ARGS...: runs PROGRAM in a control group of its
+# own with BYTES of memory; -n: and without the machine's swap space; -w: where
+# the kernel would kill for want of memory the program waits instead (the first
+# version of control groups only; no effect on the second).
 # Exits with PROGRAM's status (137: killed by the kernel, most likely for want
 # of memory), or 77 where no group with a memory limit can be made.
 bytes=$1
 shift
 swap=yes
-if [ "$1" = -n ]; then
-	swap=no
+kill=yes
+while :; do
+	case $1 in
+	-n) swap=no ;;
+	-w) kill=no ;;
+	*) break ;;
+	esac
 	shift
-fi
+done
 
 none() {
 	echo "memlimit.sh: $*" >&2
@@ -46,9 +53,27 @@ trap 'exit 143' HUP TERM
 if [ $version = 1 ]; then
 	echo "$bytes" >"$group/memory.limit_in_bytes" || none 'no limit'
 	[ $swap = yes ] || echo 0 >"$group/memory.swappiness"
+	[ $kill = yes ] || echo 1 >"$group/memory.oom_control"
 else
 	echo "$bytes" >"$group/memory.max" || none 'no limit'
 	[ $swap = yes ] || echo 0 >"$group/memory.swap.max"
 fi
+# All threads can come to wait, and nobody is left to give memory back: a page
+# more, and at once a page less, makes the kernel wake them and look once more.
+poke() {
+	while sleep 0.05; do
+		{ read -r _; read -r _ waiting; } <"$group/memory.oom_control"
+		if [ "$waiting" = 1 ]; then
+			echo $((bytes + 4096)) >"$group/memory.limit_in_bytes"
+			echo "$bytes" >"$group/memory.limit_in_bytes"
+		fi
+	done 2>/dev/null
+}
+if [ $kill = no ] && [ $version = 1 ]; then
+	poke &
+	poker=$!
+	trap 'kill $poker; remove' EXIT
+fi
+
 # Not exec: this shell stays outside, to clean up.
 sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"

@@ -30,6 +30,13 @@ struct spin {
 #define SPIN_PAUSE   4
 #define SPIN_VAIN    8
 
+/* Whether the next wait begins awake. */
+static inline bool
+spin_would(const struct spin *s, struct clock *clock)
+{
+	return clock_now_ns(clock) >= s->asleep_until;
+}
+
 /* Whether done(arg) has become true; else the caller is to sleep until it does. */
 bool spin(struct spin *, struct clock *, bool (*done)(const void *arg),
     const void *arg);

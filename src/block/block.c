@@ -343,6 +343,12 @@ blkq_wait_awake(struct blkq *q, int timeout_ms)
 	wait_for_any(q, timeout_ms, true);
 }
 
+bool
+blkq_is_calm(const struct blkq *q)
+{
+	return spin_would(&q->spin, q->clock);
+}
+
 void
 blkq_kick(struct blkq *q)
 {

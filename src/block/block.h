@@ -256,6 +256,8 @@ void blkq_wait(struct blkq *, int timeout_ms);
  * A kick meanwhile costs what it costs when the owner sleeps.
  */
 void blkq_wait_awake(struct blkq *, int timeout_ms);
+/* Whether it would, and not sleep at once since that was in vain of late. */
+bool blkq_is_calm(const struct blkq *);
 /*
  * Whether the watched descriptor was found not readable when completions were last
  * taken, and blkq_wait will end when it is.  What came since is seen by reading it.

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/spin.h"
 #include "block/block.h"
 
 /*
@@ -74,6 +75,7 @@ struct blkq {
 	unsigned depth;
 	unsigned inflight; /* submitted and not yet reaped by poll */
 	bool watching; /* see blkq_watching */
+	struct spin spin; /* for waits awake */
 	struct blkreq_list done; /* complete, waiting for blkq_poll */
 	struct blkreq_list held; /* to be passed to their device's start */
 	struct blkreq_aged aged;

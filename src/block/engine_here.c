@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "base/spin.h"
 #include "block/engine.h"
 #include "block/engine_here.h"
 
@@ -39,7 +38,6 @@ struct hereq {
 	struct blkq q;
 	aio_context_t aio; /* 0: none */
 	bool tried; /* to make one */
-	struct spin spin;
 	struct iocb cb; /* not on the program's stack, nor is the event */
 	struct io_event event;
 };
@@ -110,7 +108,7 @@ end(struct hereq *h)
 	long n;
 
 	if (ring(h)->magic == AIO_RING_MAGIC)
-		(void)spin(&h->spin, h->q.clock, is_there, h);
+		(void)spin(&h->q.spin, h->q.clock, is_there, h);
 	do
 		n = syscall(SYS_io_getevents, h->aio, 1L, 1L, &h->event, NULL);
 	while (n < 0 && errno == EINTR);

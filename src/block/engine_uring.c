@@ -31,7 +31,6 @@
 
 #include "base/herefd.h"
 #include "base/mem.h"
-#include "base/spin.h"
 #include "block/engine.h"
 #include "block/engine_here.h"
 #include "block/engine_uring.h"
@@ -69,7 +68,6 @@ struct uringq {
 	int kick_fd; /* -1: a kick is a wake-up of the futex `state` */
 	int watch_fd; /* -1: none */
 	bool kick_armed;
-	struct spin spin;
 	uint64_t kick_count; /* where the kick's read goes; never looked at */
 };
 
@@ -331,7 +329,7 @@ uring_wait(struct blkq *q, int timeout_ms, bool awake)
 	uring_arm(u);
 	if (awake) {
 		uring_flush(q);
-		(void)spin(&u->spin, q->clock, uring_arrived, u);
+		(void)spin(&q->spin, q->clock, uring_arrived, u);
 	}
 	ts.tv_sec = timeout_ms / 1000;
 	ts.tv_nsec = (long long)(timeout_ms % 1000) * 1000000;

@@ -187,6 +187,8 @@ take(struct handler *h, bool look)
 	}
 	n = pmap_next_faults(
 	    h->pmap, h->fault + h->taken, US_MIN(room, PMAP_FAULTS_MAX));
+	for (uint32_t i = 0; i < n; i++)
+		pair_fault(&h->pair, h->fault[h->taken + i].tid);
 	h->taken += n;
 	return again ? 0 : n;
 }
@@ -206,7 +208,8 @@ handler_step(struct handler *h)
 /*
  * A thread that is alone with its faults is driven away to another processor by a handler
  * that waits awake, and each of the two then has to be woken up for the other.  Where
- * several threads have faults, the handler stays on a processor of its own.
+ * several threads have faults, the handler stays on a processor of its own; where one has
+ * all of them, on the same (pair.h), and awake only while it reads.
  */
 #define CROWDED 64
 
@@ -214,13 +217,14 @@ void
 handler_wait(struct handler *h)
 {
 	int timeout_ms = h->waiting ? 100 : -1;
+	bool together = pair_join(&h->pair, blkq_is_calm(h->q));
 
 	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
 	if (h->reading > 1)
 		h->crowded = CROWDED;
 	else
 		h->crowded -= h->crowded > 0;
-	if (h->crowded > 0)
+	if (h->crowded > 0 || (together && h->reading > 0))
 		blkq_wait_awake(h->q, timeout_ms);
 	else
 		blkq_wait(h->q, timeout_ms);

@@ -141,6 +141,7 @@ pagein_done(struct handler *h, struct pgio *io)
 	struct pager *pg = h->pg;
 	struct run r = {.o = io->object, .queue = PQ_ACTIVE};
 	bool wanted = !io->ahead;
+	uint64_t took;
 
 	if (io->ahead || io->n >= STREAM_RUN)
 		r.queue = PQ_STREAM;
@@ -152,8 +153,11 @@ pagein_done(struct handler *h, struct pgio *io)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
 	if (!io->ahead) {
-		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
+		took = clock_now_ns(pg->clock) - io->started;
+		pg->ctr.wait_read_ns += took;
 		h->reading--;
+		if (io->n == 1)
+			pair_read(&h->pair, took);
 	}
 	for (uint32_t i = 0; i < io->n; i++) {
 		struct page *p = page_of(&pg->pages, io->page[i]);
