@@ -53,24 +53,25 @@ trap 'exit 143' HUP TERM
 if [ $version = 1 ]; then
 	echo "$bytes" >"$group/memory.limit_in_bytes" || none 'no limit'
 	[ $swap = yes ] || echo 0 >"$group/memory.swappiness"
-	[ $kill = yes ] || echo 1 >"$group/memory.oom_control"
+	[ $kill = yes ] || echo 1 >"$group/memory.oom_control" || none 'it kills'
 else
 	echo "$bytes" >"$group/memory.max" || none 'no limit'
 	[ $swap = yes ] || echo 0 >"$group/memory.swap.max"
 fi
-# All threads can come to wait, and nobody is left to give memory back: a page
-# more, and at once a page less, makes the kernel wake them and look once more.
+# All threads can come to wait, and nobody is left to give memory back.  A limit that
+# is raised makes the kernel wake them to look once more; it is a page, and goes again
+# as soon as that much can be reclaimed.
 poke() {
-	while sleep 0.05; do
+	while sleep 0.05 && kill -0 $$; do
 		{ read -r _; read -r _ waiting; } <"$group/memory.oom_control"
 		if [ "$waiting" = 1 ]; then
 			echo $((bytes + 4096)) >"$group/memory.limit_in_bytes"
 			echo "$bytes" >"$group/memory.limit_in_bytes"
 		fi
-	done 2>/dev/null
+	done
 }
 if [ $kill = no ] && [ $version = 1 ]; then
-	poke &
+	poke >/dev/null 2>&1 &
 	poker=$!
 	trap 'kill $poker; remove' EXIT
 fi

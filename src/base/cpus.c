@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -21,6 +22,16 @@ set_no_limit(pid_t tid)
 	return set(tid, &any);
 }
 
+int
+cpus_here(void)
+{
+	unsigned cpu;
+
+	if (syscall(SYS_getcpu, &cpu, NULL, NULL) != 0 || cpu >= CPU_SETSIZE)
+		return -1;
+	return (int)cpu;
+}
+
 bool
 cpus_get(pid_t tid, cpu_set_t *cpus)
 {
@@ -38,12 +49,13 @@ cpus_bind(pid_t tid, int cpu)
 	return set(tid, &one);
 }
 
-/* None of them may be allowed any more. */
-void
+/* None of those before may be allowed any more: then all that are. */
+bool
 cpus_unbind(pid_t tid, const cpu_set_t *before, const cpu_set_t *all)
 {
-	if (CPU_EQUAL(before, all) || !set(tid, before))
-		(void)set_no_limit(tid);
+	if (!CPU_EQUAL(before, all) && set(tid, before))
+		return true;
+	return set_no_limit(tid) || errno == ESRCH;
 }
 
 bool
@@ -55,8 +67,7 @@ cpus_all(cpu_set_t *all)
 	if (!cpus_get(0, &own) || !set_no_limit(0))
 		return false;
 	is = cpus_get(0, all);
-	cpus_unbind(0, &own, all);
-	return is;
+	return cpus_unbind(0, &own, all) && is;
 }
 
 static bool
@@ -75,10 +86,10 @@ cpus_make_meek(pid_t tid)
 	       set_policy(tid, SCHED_BATCH);
 }
 
-void
+bool
 cpus_make_normal(pid_t tid)
 {
-	(void)set_policy(tid, SCHED_OTHER);
+	return set_policy(tid, SCHED_OTHER) || errno == ESRCH;
 }
 
 uint64_t

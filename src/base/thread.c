@@ -4,6 +4,8 @@
  * instruction on; so that one takes it on for a moment.
  */
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/thread.h"
 
@@ -22,4 +24,10 @@ thread_create(pthread_t *thread, size_t stack, void *(*body)(void *), void *arg)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	return -error;
+}
+
+bool
+thread_is_ours(pid_t tid)
+{
+	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }

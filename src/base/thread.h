@@ -9,12 +9,17 @@
 #define USWAP_THREAD_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /*
  * Begins a thread with a stack of so many bytes and all signals blocked.  0 or
  * -errno.  The C library may allocate.
  */
 int thread_create(pthread_t *, size_t stack, void *(*body)(void *), void *arg);
+
+/* Whether there is such a thread in this process. */
+bool thread_is_ours(pid_t tid);
 
 #endif

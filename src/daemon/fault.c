@@ -21,9 +21,7 @@
  * All functions here: the lock is held on entry and on return; those that
  * release it meanwhile say so, and what they work on is busy then.
  */
-#include <sys/syscall.h>
-#include <unistd.h>
-
+#include "base/thread.h"
 #include "daemon/ahead.h"
 #include "daemon/fault.h"
 #include "daemon/policy.h"
@@ -312,19 +310,13 @@ fault_page(struct handler *h, struct object *o, struct page *p,
 
 /* ---- one fault ----------------------------------------------------------- */
 
-static bool
-is_of_this_process(pid_t tid)
-{
-	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
-}
-
 /* Nothing is managed there.  May release the lock. */
 static enum answer
 fault_unmapped(struct pager *pg, const struct pmap_fault *f)
 {
 	if (pmap_is_frame(pg->pmap, f->va)) {
 		/* It would wait for ever, as a write by a device would. */
-		KASSERT(!is_of_this_process(f->tid),
+		KASSERT(!thread_is_ours(f->tid),
 		    "a frame that holds no memory was touched");
 		return STRAY; /* another process looks around: it waits */
 	}

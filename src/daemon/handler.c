@@ -188,7 +188,8 @@ take(struct handler *h, bool look)
 	n = pmap_next_faults(
 	    h->pmap, h->fault + h->taken, US_MIN(room, PMAP_FAULTS_MAX));
 	for (uint32_t i = 0; i < n; i++)
-		pair_fault(&h->pair, h->fault[h->taken + i].tid);
+		pair_fault(&h->pair, h->fault[h->taken + i].tid,
+		    h->fault[h->taken + i].va);
 	h->taken += n;
 	return again ? 0 : n;
 }
@@ -246,6 +247,7 @@ void
 handler_stop(struct handler *h)
 {
 	drain(h);
+	pair_part(&h->pair);
 	mtx_lock(&h->pg->lock);
 	h->notes = 0;
 	mtx_unlock(&h->pg->lock);

@@ -141,10 +141,12 @@ pagein_done(struct handler *h, struct pgio *io)
 	struct pager *pg = h->pg;
 	struct run r = {.o = io->object, .queue = PQ_ACTIVE};
 	bool wanted = !io->ahead;
-	uint64_t took;
+	uint64_t took = clock_now_ns(pg->clock) - io->started;
 
 	if (io->ahead || io->n >= STREAM_RUN)
 		r.queue = PQ_STREAM;
+	if (io->n == 1 && wanted)
+		pair_read(&h->pair, took);
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
 	r.seal = r.queue == PQ_STREAM && !io->write && pg->pmap->seals &&
@@ -153,11 +155,8 @@ pagein_done(struct handler *h, struct pgio *io)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
 	if (!io->ahead) {
-		took = clock_now_ns(pg->clock) - io->started;
 		pg->ctr.wait_read_ns += took;
 		h->reading--;
-		if (io->n == 1)
-			pair_read(&h->pair, took);
 	}
 	for (uint32_t i = 0; i < io->n; i++) {
 		struct page *p = page_of(&pg->pages, io->page[i]);

@@ -11,9 +11,14 @@
  * The handler binds itself.  The thread is the program's, which may ask where it is
  * allowed to run and whose new threads inherit that: it is bound only from before it is
  * woken to after, and only then is the page entered for which it waits.  Should it run
- * earlier, then as far as the same fault.
+ * earlier, then as far as the same fault.  (Unless a signal has ended its wait: then its
+ * handler may see the binding, for some microseconds.)
  *
- * All of it is the handler's thread's own.  Nothing allocates.
+ * A thread of a real-time class that does not leave the processor of a pair holds up
+ * its faults, for the handler cannot go to another one.
+ *
+ * All of it is the handler's thread's own; locks are not needed, and not to be held: what
+ * binds may sleep.  Nothing allocates.
  */
 #ifndef USWAP_PAIR_H
 #define USWAP_PAIR_H
@@ -39,38 +44,56 @@
  * Zero at first.
  *
  * (1) Together only after PAIR_MIN faults in a row of thread tid.
- * (2) The handler is bound, to `cpu`, while they are together, and only then.
- * (3) No thread of the program's is bound outside pair_wake.
+ * (2) While they are together, and only then, the handler has bound itself to `cpu`,
+ *     which is one of `both`.
+ * (3) Outside pair_wake no thread of the program's is bound, or meek, but one that is owed.
  */
 struct pair {
 	bool may; /* constant: whether there is to be any */
 	bool together;
+	pid_t
+	    owed; /* this thread is still to be unbound, and normal again; 0: none */
 	pid_t tid; /* of the last fault */
+	uintptr_t va; /* of the last fault */
 	uint32_t faults; /* of it, in a row, PAIR_MIN at most */
-	int cpu, home; /* where they are; where reads took least */
 	cpu_set_t own; /* where the handler may run, unbound */
-	cpu_set_t both; /* so, and the thread, too */
+	cpu_set_t theirs; /* where the thread may */
+	cpu_set_t both; /* where both may */
 	cpu_set_t all; /* see cpus_unbind */
-	uint64_t preempted; /* so often was the handler, at the last look */
-	uint32_t reads, times;
+	int cpu; /* where they are */
+	int home; /* where reads took least */
+	int tried; /* the last other one */
+	uint32_t reads; /* counted here */
+	uint32_t times; /* means taken at home since another was tried */
 	uint64_t sum_ns; /* of so many reads here */
 	uint64_t home_ns; /* of one at home, the last time; 0: not known yet */
 };
 
 /* A fault was taken.  Parts them if it is another thread's. */
-void pair_fault(struct pair *, pid_t tid);
+void pair_fault(struct pair *, pid_t tid, uintptr_t va);
 
 /* Brings them together, if it is time for that, or parts them; whether they are. */
 bool pair_join(struct pair *, bool calm);
+/* Until there have been PAIR_MIN faults again. */
 void pair_part(struct pair *);
 
 /* A read of one page has taken so long. */
 void pair_read(struct pair *, uint64_t ns);
 
+/* Whether the thread is here and was last seen to wait for the page at va. */
+static inline bool
+pair_awaits(const struct pair *p, uintptr_t va)
+{
+	return p->together && p->va == va;
+}
+
 /*
- * The thread is woken, here, for the page at va, which is to be entered next.  Only
- * together; afterwards not any more, if that could not be.
+ * The thread is woken, here, for the page at va, which it awaits, and which is to be
+ * entered next.  Parts them if that may not be.
  */
 void pair_wake(struct pair *, struct pmap *, uintptr_t va);
+
+/* Verifies the invariants, as far as they can be seen from inside. */
+void pair_check(const struct pair *);
 
 #endif

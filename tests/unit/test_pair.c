@@ -97,22 +97,23 @@ static void
 faults(pid_t tid, unsigned n)
 {
 	while (n-- > 0)
-		pair_fault(&pair, tid);
+		pair_fault(&pair, tid, 0x5000);
 }
 
 static void
 join(void)
 {
-	faults(other, PAIR_MIN + 1);
+	faults(other, PAIR_MIN);
 	assert_true(pair_join(&pair, true));
 	assert_true(is_bound(pair.cpu));
+	pair_check(&pair);
 }
 
 static void
 test_join(void **state)
 {
 	(void)state;
-	faults(other, PAIR_MIN); /* the first is that of another */
+	faults(other, PAIR_MIN - 1);
 	assert_false(pair_join(&pair, true));
 	assert_true(has(0, &usual));
 	join();
@@ -126,6 +127,20 @@ test_join(void **state)
 }
 
 static void
+test_awaits(void **state)
+{
+	(void)state;
+	faults(other, PAIR_MIN);
+	assert_false(pair_awaits(&pair, 0x5000));
+	join();
+	assert_true(pair_awaits(&pair, 0x5000));
+	assert_false(pair_awaits(&pair, 0x6000)); /* somebody else's */
+	pair_fault(&pair, other, 0x6000);
+	assert_false(pair_awaits(&pair, 0x5000));
+	assert_true(pair_awaits(&pair, 0x6000));
+}
+
+static void
 test_may_not(void **state)
 {
 	(void)state;
@@ -134,6 +149,8 @@ test_may_not(void **state)
 	assert_false(pair_join(&pair, true));
 	pair.may = true;
 	faults(0, 2 * PAIR_MIN);
+	assert_false(pair_join(&pair, true));
+	faults(1, 2 * PAIR_MIN); /* of another process */
 	assert_false(pair_join(&pair, true));
 	assert_true(has(0, &usual));
 }
@@ -176,13 +193,14 @@ test_left_alone(void **state)
 
 	(void)state;
 	join();
-	assert_int_equal(sched_setscheduler(other, SCHED_IDLE, &none), 0);
+	assert_int_equal(sched_setscheduler(other, SCHED_BATCH, &none), 0);
 	cannot_wake();
-	assert_int_equal(syscall(SYS_sched_getscheduler, other), SCHED_IDLE);
+	assert_int_equal(syscall(SYS_sched_getscheduler, other), SCHED_BATCH);
 	assert_int_equal(sched_setscheduler(other, SCHED_OTHER, &none), 0);
 	join();
 	pair.tid = 0x3fffffff;
 	cannot_wake();
+	pair.tid = other;
 	if (CPU_COUNT(&usual) == 1)
 		return;
 	join();
@@ -208,7 +226,7 @@ reads(uint64_t ns)
 static void
 test_the_better_cpu(void **state)
 {
-	int home;
+	int home, tried;
 
 	(void)state;
 	if (CPU_COUNT(&usual) == 1)
@@ -220,8 +238,15 @@ test_the_better_cpu(void **state)
 		reads(80000);
 	}
 	assert_false(is_bound(home));
+	tried = pair.cpu;
 	reads(75000); /* not better by enough */
-	assert_true(is_bound(home));
+	for (unsigned i = 0; i < PAIR_TRY; i++) {
+		assert_true(is_bound(home));
+		reads(80000);
+	}
+	/* The next one, where there are more than two. */
+	assert_int_equal(is_bound(tried), CPU_COUNT(&usual) == 2);
+	reads(80000);
 	while (is_bound(home))
 		reads(80000);
 	reads(60000);
@@ -238,6 +263,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_join, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_awaits, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_may_not, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_left_alone, setup, teardown),
