@@ -137,8 +137,8 @@ short ctl_interest(struct ctl_client *);
  * path.  Returns its descriptor, or -errno and a sentence.
  */
 int ctl_listen(char *path, size_t len, char *err, size_t errlen);
-/* Removes the name of a process of this user's that listens no more. */
-void ctl_remove_stale(const struct ctl *, pid_t pid);
+/* Removes the name of a process of this user's that listens no more; false: it does. */
+bool ctl_remove_stale(const struct ctl *, pid_t pid);
 /* Whether the peer is the same user, or root. */
 bool ctl_peer_ok(int fd, uid_t uid);
 

@@ -196,13 +196,17 @@ ctl_peer_ok(int fd, uid_t uid)
 }
 
 /* In the directory of our own, where a child of ours has its name, too. */
-void
+bool
 ctl_remove_stale(const struct ctl *ctl, pid_t pid)
 {
 	char path[sizeof(ctl->path)];
 	size_t dir = (size_t)(strrchr(ctl->path, '/') - ctl->path);
 
 	strf(path, sizeof(path), "%.*s/%d.sock", (int)dir, ctl->path, (int)pid);
-	if (access(path, F_OK) == 0 && !is_alive(path))
-		(void)unlink(path);
+	if (access(path, F_OK) != 0)
+		return true;
+	if (is_alive(path))
+		return false;
+	(void)unlink(path);
+	return true;
 }

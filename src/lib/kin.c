@@ -205,24 +205,48 @@ take_gone(struct uswap *u, struct kid *ret)
 	return found;
 }
 
+/*
+ * A process that ends gives up its memory before its descriptors, so for a moment the
+ * socket of one that is gone still listens; and for long, if it is another program now.
+ */
 void
 kin_reap(struct uswap *u)
 {
 	struct kid gone;
 
-	while (take_gone(u, &gone))
-		if (u->ctl != NULL && gone.pid != 0)
-			ctl_remove_stale(u->ctl, gone.pid);
+	while (take_gone(u, &gone)) {
+		if (u->ctl == NULL || gone.pid == 0 ||
+		    ctl_remove_stale(u->ctl, gone.pid))
+			continue;
+		mtx_lock(&u->pager.lock);
+		u->kin.late = gone.pid;
+		mtx_unlock(&u->pager.lock);
+	}
+}
+
+/* Once; of several in one second, the last. */
+static void
+look_again(struct uswap *u)
+{
+	pid_t late;
+
+	mtx_lock(&u->pager.lock);
+	late = u->kin.late;
+	u->kin.late = 0;
+	mtx_unlock(&u->pager.lock);
+	if (late != 0 && u->ctl != NULL)
+		(void)ctl_remove_stale(u->ctl, late);
 }
 
 int
 kin_tick(struct uswap *u)
 {
 	uint64_t left = 0, now = clock_now_ns(&clock_real);
-	unsigned children;
+	bool look;
 
 	if (now - u->kin.looked_ns >= LOOK_NS) {
 		u->kin.looked_ns = now;
+		look_again(u);
 		kin_reap(u);
 		if (u->kin.parents_will >= 0)
 			look_for_will(u);
@@ -230,11 +254,11 @@ kin_tick(struct uswap *u)
 	mtx_lock(&u->pager.lock);
 	if (u->kin.waits)
 		left = set_budget(u);
-	children = u->kin.n;
+	look = u->kin.n > 0 || u->kin.late != 0;
 	mtx_unlock(&u->pager.lock);
 	if (left > 0)
 		return (int)(left / NS_PER_MS) + 1;
-	if (children > 0 || u->kin.parents_will >= 0)
+	if (look || u->kin.parents_will >= 0)
 		return (int)(LOOK_NS / NS_PER_MS);
 	return -1;
 }

@@ -337,7 +337,8 @@ madvise_locked(void *addr, size_t len, int advice, uintptr_t *start,
 		*ret = to_kernel(raw_madvise(addr, len, advice));
 	if (advice == MADV_GUARD_REMOVE && aligned &&
 	    (*ret == 0 || *ret == -ENOMEM) && preload.guards.n > 0)
-		guards_removed((uintptr_t)addr, (uintptr_t)addr + len);
+		guards_removed((uintptr_t)addr,
+		    ((uintptr_t)addr + len + PAGE - 1) & ~(PAGE - 1));
 	return false;
 }
 

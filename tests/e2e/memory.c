@@ -312,6 +312,21 @@ t_advice(void)
 	}
 }
 
+/* Lengths that are no whole pages: what is behind must stay page by page. */
+static void
+t_guards_of_parts(void)
+{
+	char *p = area(4 * LEN, 1);
+
+	say("guards", madvise(p + PAGE, 8 * PAGE - 100, MADV_GUARD_INSTALL), p,
+	    PAGE);
+	say("some removed", madvise(p, 3 * PAGE + 100, MADV_GUARD_REMOVE), p,
+	    4 * PAGE);
+	say("after", madvise(p, 2 * LEN, MADV_KEEPONFORK), p, 4 * PAGE);
+	say("all removed", madvise(p, 2 * LEN, MADV_GUARD_REMOVE), p, 4 * LEN);
+	munmap(p, 4 * LEN);
+}
+
 /*
  * A stack with guards, which is not managed, next to memory that is: an mremap over
  * both that fails takes none of it in.
@@ -782,6 +797,7 @@ static const struct {
     {"mremap", t_mremap},
     {"advice", t_advice},
     {"guards", t_guards},
+    {"guards of parts", t_guards_of_parts},
     {"guarded stack", t_guarded_stack},
     {"process_madvise", t_process_madvise},
     {"fork", t_fork},

@@ -65,6 +65,11 @@ exec 3>"$dir/in" 4<"$dir/out"
 read -r line <&4 || fail "the loop: $(cat "$dir/err")"
 [ "$line" = 'loop: 0 threads, 0 descriptors more' ] || fail "$line"
 pid=$(pgrep -n -f "forks 64 loop")
+# The socket of one that was just ending is looked at again within two seconds.
+for _ in 1 2 3 4 5; do
+	[ "$(find "$dir" -name '*.sock' | wc -l)" -eq 1 ] && break
+	sleep 1
+done
 [ "$(find "$dir" -name '*.sock' | wc -l)" -eq 1 ] ||
     fail "control sockets are left: $(find "$dir" -name '*.sock')"
 "$USWAP" info --json "$pid" >"$dir/info" || fail 'no info'
