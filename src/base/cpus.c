@@ -59,15 +59,14 @@ cpus_unbind(pid_t tid, const cpu_set_t *before, const cpu_set_t *all)
 }
 
 bool
-cpus_all(cpu_set_t *all)
+cpus_all(cpu_set_t *own, cpu_set_t *all)
 {
-	cpu_set_t own;
 	bool is;
 
-	if (!cpus_get(0, &own) || !set_no_limit(0))
+	if (!cpus_get(0, own) || !set_no_limit(0))
 		return false;
 	is = cpus_get(0, all);
-	return cpus_unbind(0, &own, all) && is;
+	return cpus_unbind(0, own, all) && is;
 }
 
 static bool

@@ -30,9 +30,11 @@ bool cpus_bind(pid_t tid, int cpu);
  */
 bool cpus_unbind(pid_t tid, const cpu_set_t *before, const cpu_set_t *all);
 
-/* What the caller would have without any restriction of its own; asks for that, and
- * takes it back.  False like cpus_get. */
-bool cpus_all(cpu_set_t *all);
+/*
+ * What the caller has, and what it would have without any restriction of its own; asks for
+ * that, and takes it back.  False like cpus_get.
+ */
+bool cpus_all(cpu_set_t *own, cpu_set_t *all);
 
 /*
  * Makes a thread wait for its turn when it is woken (SCHED_BATCH), instead of taking the

@@ -68,8 +68,8 @@ move(struct pair *p, int cpu)
 static bool
 find_cpus(struct pair *p)
 {
-	if (!thread_is_ours(p->tid) || !cpus_all(&p->all) ||
-	    !cpus_get(0, &p->own) || !cpus_get(p->tid, &p->theirs))
+	if (!thread_is_ours(p->tid) || !cpus_all(&p->own, &p->all) ||
+	    !cpus_get(p->tid, &p->theirs))
 		return false;
 	CPU_AND(&p->both, &p->theirs, &p->own);
 	return CPU_COUNT(&p->both) > 0;

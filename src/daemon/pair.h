@@ -51,8 +51,7 @@
 struct pair {
 	bool may; /* constant: whether there is to be any */
 	bool together;
-	pid_t
-	    owed; /* this thread is still to be unbound, and normal again; 0: none */
+	pid_t owed; /* whom to unbind and make normal still; 0: nobody */
 	pid_t tid; /* of the last fault */
 	uintptr_t va; /* of the last fault */
 	uint32_t faults; /* of it, in a row, PAIR_MIN at most */

@@ -78,8 +78,7 @@ struct kin {
 	uint64_t *will_ram; /* pager's lock: in it, ram_pages as it is */
 	int parents_will; /* page-out's; -1: none, or dealt with */
 	uint64_t looked_ns; /* page-out's: when it last looked who is gone */
-	pid_t
-	    late; /* pager's lock: its socket is to be looked at again; 0: none */
+	pid_t late; /* pager's lock: whose socket to look at again; 0: none */
 	bool waits; /* pager's lock: some of these times are to come */
 };
 

@@ -140,7 +140,7 @@ install_guards(struct piece p)
 static int
 install_others(uintptr_t start, size_t len)
 {
-	uintptr_t end = start + ((len + PAGE - 1) & ~(PAGE - 1));
+	uintptr_t end = page_end(start, len);
 	int error;
 
 	if (!ranges_reserve(&preload.guards, 1))
@@ -337,8 +337,7 @@ madvise_locked(void *addr, size_t len, int advice, uintptr_t *start,
 		*ret = to_kernel(raw_madvise(addr, len, advice));
 	if (advice == MADV_GUARD_REMOVE && aligned &&
 	    (*ret == 0 || *ret == -ENOMEM) && preload.guards.n > 0)
-		guards_removed((uintptr_t)addr,
-		    ((uintptr_t)addr + len + PAGE - 1) & ~(PAGE - 1));
+		guards_removed((uintptr_t)addr, page_end((uintptr_t)addr, len));
 	return false;
 }
 

@@ -27,7 +27,7 @@ span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
 	if ((*start & (PAGE - 1)) != 0 || len == 0 ||
 	    len > UINTPTR_MAX - *start - PAGE)
 		return false;
-	*end = *start + ((len + PAGE - 1) & ~(PAGE - 1));
+	*end = page_end(*start, len);
 	return true;
 }
 

@@ -139,7 +139,7 @@ uswap_preload_keep(const void *addr, size_t len)
 	    len > UINTPTR_MAX - (uintptr_t)addr - PAGE)
 		return 0;
 	start = (uintptr_t)addr & ~(PAGE - 1);
-	end = ((uintptr_t)addr + len + PAGE - 1) & ~(PAGE - 1);
+	end = page_end((uintptr_t)addr, len);
 	preload_lock(&g);
 	if (preload.state == TRACKING) {
 		if (ranges_reserve(&preload.ranges, 1))
@@ -175,7 +175,7 @@ mlock_kernel(const void *addr, size_t len, int flags)
 	error = to_kernel(syscall(SYS_mlock2, addr, len, flags));
 	if (error == 0 && preload.state == TRACKING && len > 0) {
 		start = (uintptr_t)addr & ~(PAGE - 1);
-		end = ((uintptr_t)addr + len + PAGE - 1) & ~(PAGE - 1);
+		end = page_end((uintptr_t)addr, len);
 		ranges_remove(&preload.ranges, start, end);
 	}
 	return error;

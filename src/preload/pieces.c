@@ -42,7 +42,7 @@ tracked_span(const void *addr, size_t len, uintptr_t *start, uintptr_t *end)
 	if (len == 0 || len > UINTPTR_MAX - a - PAGE)
 		return false;
 	*start = a & ~(PAGE - 1);
-	*end = (a + len + PAGE - 1) & ~(PAGE - 1);
+	*end = page_end(a, len);
 	/* What stays young because that fails is the kernel's for now. */
 	if (preload.state == ACTIVE)
 		(void)preload_settle_range(*start, *end);

@@ -34,6 +34,13 @@
 
 #define PAGE ((size_t)4096)
 
+/* Where the last page ends that has a byte of these. */
+static inline uintptr_t
+page_end(uintptr_t a, size_t len)
+{
+	return (a + len + PAGE - 1) & ~(PAGE - 1);
+}
+
 /*
  * Smaller mappings are many, come and go, and a call of the pager's for each would
  * cost ten times what they cost.  So they are young first: in the table, but the
