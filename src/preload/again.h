@@ -60,9 +60,11 @@ struct next {
 
 /*
  * syscalls.c: memory that is not managed, for the time of a call; errno is kept.
- * More than BOUNCE is given, or taken, in several steps.
+ * More than BOUNCE is given, or taken, in several steps.  Of what is no longer than
+ * BOUNCE_KEPT one is kept: it costs two calls to the kernel and a fault a page.
  */
-#define BOUNCE ((size_t)1 << 20)
+#define BOUNCE      ((size_t)1 << 20)
+#define BOUNCE_KEPT ((size_t)128 << 10)
 char *bounce_get(size_t n); /* NULL: ENOMEM */
 void bounce_put(char *p, size_t n);
 

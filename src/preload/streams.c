@@ -116,11 +116,11 @@ block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
 	if (__builtin_mul_overflow(size, n, &len) || len < BLOCK ||
 	    !uswap_preload_holds(p, len))
 		return fn(p, size, n, f);
-	b = bounce_get(BOUNCE);
+	b = bounce_get(BOUNCE_KEPT);
 	if (b == NULL)
 		return 0;
 	do {
-		some = len - done < BOUNCE ? len - done : BOUNCE;
+		some = len - done < BOUNCE_KEPT ? len - done : BOUNCE_KEPT;
 		if (!out)
 			memcpy(b, (char *)p + done, some);
 		r = fn(b, 1, some, f);
@@ -128,7 +128,7 @@ block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
 			memcpy((char *)p + done, b, r);
 		done += r;
 	} while (r == some && done < len);
-	bounce_put(b, BOUNCE);
+	bounce_put(b, BOUNCE_KEPT);
 	return done / size;
 }
 

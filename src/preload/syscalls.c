@@ -27,6 +27,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -448,12 +449,25 @@ HOOK ssize_t pwrite64(int, const void *, size_t, off_t)
 
 /* ---- what takes bytes from the kernel ------------------------------------ */
 
+/* One that is not in use; a signal's handler, and a child, may take it as well. */
+static char *_Atomic bounce_spare;
+
+static int
+bounce_is_kept(size_t n)
+{
+	return n <= BOUNCE_KEPT;
+}
+
 char *
 bounce_get(size_t n)
 {
-	char *p = raw_mmap(NULL, n, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p =
+	    bounce_is_kept(n) ? atomic_exchange(&bounce_spare, NULL) : NULL;
 
+	if (p != NULL)
+		return p;
+	p = raw_mmap(NULL, bounce_is_kept(n) ? BOUNCE_KEPT : n,
+	    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
@@ -462,23 +476,40 @@ bounce_put(char *p, size_t n)
 {
 	int error = errno;
 
-	raw_munmap(p, n);
+	if (bounce_is_kept(n)) {
+		n = BOUNCE_KEPT;
+		p = atomic_exchange(&bounce_spare, p);
+	}
+	if (p != NULL)
+		raw_munmap(p, n);
 	errno = error;
 }
 
 /*
- * After a step that was full a file has more, and nobody else's turn is taken by
- * going on; of a stream this is all for now.
+ * A file has more after a step that was full, and nobody else's turn is taken by going
+ * on.  Of anything else this is all for now, and a message is not to be cut.
  */
+static size_t
+step_of(int fd, size_t n)
+{
+	int error = errno;
+	int is_file = n > BOUNCE_KEPT && lseek(fd, 0, SEEK_CUR) >= 0;
+	size_t most = is_file ? BOUNCE_KEPT : BOUNCE;
+
+	errno = error;
+	return n < most ? n : most;
+}
+
 static ssize_t
 take(transfer *t, int fd, char *p, size_t n, void *how, int all)
 {
-	size_t step = n < BOUNCE ? n : BOUNCE, done = 0;
+	size_t step, done = 0;
 	ssize_t r;
 	char *b;
 
 	if (!uswap_preload_holds(p, n))
 		return t(fd, p, n, how);
+	step = step_of(fd, n);
 	b = bounce_get(step);
 	if (b == NULL)
 		return -1;
@@ -487,8 +518,8 @@ take(transfer *t, int fd, char *p, size_t n, void *how, int all)
 		if (r > 0)
 			memcpy(p + done, b, (size_t)r);
 		done += r > 0 ? (size_t)r : 0;
-	} while (r == (ssize_t)step && done < n &&
-		 (all || lseek(fd, 0, SEEK_CUR) >= 0));
+	} while (
+	    r == (ssize_t)step && done < n && (all || step == BOUNCE_KEPT));
 	bounce_put(b, step);
 	return done > 0 ? (ssize_t)done : r;
 }

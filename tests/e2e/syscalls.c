@@ -390,6 +390,65 @@ t_datagram(void)
 	t_socket(SOCK_DGRAM);
 }
 
+/* Longer than what is kept for it between calls, and longer than what one call takes. */
+static void
+t_large(void)
+{
+	int other, fd = pair(SOCK_SEQPACKET, &other);
+	size_t packet = 150000, more = (1 << 20) + 5000;
+	char *p = take(more);
+
+	MUST(lseek(file, 77, SEEK_SET) == 77);
+	out();
+	say(read(file, p, 500000), p, 500000);
+	say(lseek(file, 0, SEEK_CUR), NULL, 0);
+	out();
+	say(read(file, p, more), p, (1 << 20) - 500077);
+	out();
+	say(pread(file, p, more, 3), p, (1 << 20) - 3);
+	fill(far, packet, 19);
+	say(send(other, far, packet, 0), NULL, 0);
+	say(send(other, far, 10, 0), NULL, 0);
+	out();
+	say(read(fd, p, more), p, packet);
+	say(read(fd, p, more), p, 10);
+	close(fd);
+	close(other);
+}
+
+static void *
+wait_for_bytes(void *arg)
+{
+	char **a = arg;
+
+	return (void *)recv(*(int *)a[0], a[1], SIZE, MSG_WAITALL);
+}
+
+/* While one call waits others are made, which must not use its memory. */
+static void
+t_meanwhile(void)
+{
+	int other, fd = pair(SOCK_STREAM, &other);
+	char *p = take(SIZE), *q = take(SIZE), *arg[] = {(char *)&fd, p};
+	pthread_t t;
+	void *r;
+
+	MUST(pthread_create(&t, NULL, wait_for_bytes, arg) == 0);
+	usleep(20000);
+	for (int i = 0; i < 3; i++) {
+		out();
+		say(pread(file, q, SIZE, i * 1000), q, SIZE);
+	}
+	fill(far, SIZE, 20);
+	say(send(other, far, SIZE, 0), NULL, 0);
+	MUST(pthread_join(t, &r) == 0);
+	say((long)r, p, SIZE);
+	out();
+	say(pread(file, q, SIZE, 0), q, SIZE);
+	close(fd);
+	close(other);
+}
+
 static void
 t_messages(void)
 {
@@ -1031,6 +1090,8 @@ static const struct {
     {"directory", t_directory},
     {"stream", t_stream},
     {"datagram", t_datagram},
+    {"large", t_large},
+    {"meanwhile", t_meanwhile},
     {"messages", t_messages},
     {"pipe", t_pipe},
     {"addresses", t_addresses},
