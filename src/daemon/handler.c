@@ -187,9 +187,6 @@ take(struct handler *h, bool look)
 	}
 	n = pmap_next_faults(
 	    h->pmap, h->fault + h->taken, US_MIN(room, PMAP_FAULTS_MAX));
-	for (uint32_t i = 0; i < n; i++)
-		pair_fault(&h->pair, h->fault[h->taken + i].tid,
-		    h->fault[h->taken + i].va);
 	h->taken += n;
 	return again ? 0 : n;
 }
@@ -198,7 +195,7 @@ bool
 handler_step(struct handler *h)
 {
 	uint32_t done = reap(h, REAP_MAX),
-		 fresh = take(h, done > 0 && h->crowded > 0);
+		 fresh = take(h, done > 0 && h->reading > 0);
 
 	answer_all(h, fresh);
 	if (done == REAP_MAX)
@@ -207,25 +204,36 @@ handler_step(struct handler *h)
 }
 
 /*
- * A thread that is alone with its faults is driven away to another processor by a handler
- * that waits awake, and each of the two then has to be woken up for the other.  Where
- * several threads have faults, the handler stays on a processor of its own; where one has
- * all of them, on the same (pair.h), and awake only while it reads.
+ * To be woken up takes a handler half as long as a read, so it is awake while faults wait
+ * for reads, and for AWAKE waits more; and so is the processor on which the program's
+ * threads wait (vigil.h).  Where they are many that is never without work.  Where nobody
+ * keeps it awake, a thread that is alone with its faults is better off with a handler that
+ * sleeps: one that is awake drives it away to a processor that has halted.
  */
-#define CROWDED 64
+#define AWAKE 64
+#define MANY  9
+
+static bool
+is_awake(struct handler *h)
+{
+	bool vigil = vigil_works(h->vigil);
+
+	if (h->reading > (vigil ? 0 : 1))
+		h->awake = AWAKE;
+	else
+		h->awake -= h->awake > 0;
+	if (vigil && h->reading > 0 && h->reading < MANY && blkq_is_calm(h->q))
+		vigil_ask(h->vigil);
+	return h->awake > 0;
+}
 
 void
 handler_wait(struct handler *h)
 {
 	int timeout_ms = h->waiting ? 100 : -1;
-	bool together = pair_join(&h->pair, blkq_is_calm(h->q));
 
 	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
-	if (h->reading > 1)
-		h->crowded = CROWDED;
-	else
-		h->crowded -= h->crowded > 0;
-	if (h->crowded > 0 || (together && h->reading > 0))
+	if (is_awake(h))
 		blkq_wait_awake(h->q, timeout_ms);
 	else
 		blkq_wait(h->q, timeout_ms);
@@ -247,7 +255,6 @@ void
 handler_stop(struct handler *h)
 {
 	drain(h);
-	pair_part(&h->pair);
 	mtx_lock(&h->pg->lock);
 	h->notes = 0;
 	mtx_unlock(&h->pg->lock);

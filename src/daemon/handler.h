@@ -8,7 +8,7 @@
 #ifndef USWAP_HANDLER_H
 #define USWAP_HANDLER_H
 
-#include "daemon/pair.h"
+#include "daemon/vigil.h"
 #include "pager/pager.h"
 
 /*
@@ -41,8 +41,8 @@ struct handler {
 	struct pgio *io; /* free requests */
 	struct pgio *all; /* as many as the queue is deep, HANDLER_IO at most */
 	uint32_t reading; /* reads under way that faults wait for */
-	struct pair pair; /* with the program's thread */
-	uint32_t crowded; /* so many waits more are spent awake */
+	struct vigil *vigil; /* a lone handler's, or NULL */
+	uint32_t awake; /* so many waits more */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */

@@ -145,8 +145,6 @@ pagein_done(struct handler *h, struct pgio *io)
 
 	if (io->ahead || io->n >= STREAM_RUN)
 		r.queue = PQ_STREAM;
-	if (io->n == 1 && wanted)
-		pair_read(&h->pair, took);
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
 	r.seal = r.queue == PQ_STREAM && !io->write && pg->pmap->seals &&

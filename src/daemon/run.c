@@ -80,8 +80,6 @@ run_enter(struct handler *h, struct run *r)
 
 	mtx_unlock(&pg->lock);
 	blkq_flush(h->q); /* what was started ahead goes on meanwhile */
-	if (r->n == 1 && pair_awaits(&h->pair, object_va(r->o, r->first)))
-		pair_wake(&h->pair, h->pmap, object_va(r->o, r->first));
 	for (uint32_t i = 0, k; i < r->n; i += k) {
 		uint32_t frame = r->page[i]->frame;
 		pindex_t first = r->page[i]->pindex;

@@ -240,7 +240,7 @@ ctx_handler_main(void *arg)
 	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
 	if (error == 0)
 		error = handler_init(h, &u->pager, q);
-	h->pair.may = u->nhandlers == 1;
+	h->vigil = u->nhandlers == 1 ? &u->vigil : NULL;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->still) == STILL_ALL)
@@ -378,6 +378,7 @@ end_threads(struct uswap *u)
 	u->release = true;
 	cv_broadcast(&u->call_cv);
 	mtx_unlock(&u->call_lock);
+	vigil_end(&u->vigil);
 	if (u->created > 0)
 		pthread_join(u->pageout_thread.thread, NULL);
 	for (int i = 1; i < u->created; i++)
@@ -407,6 +408,8 @@ build_threads(struct uswap *u, char *err, size_t errlen)
 {
 	int error;
 
+	if (u->nhandlers == 1 && !ctx_inline(u))
+		(void)vigil_begin(&u->vigil);
 	error = ctx_thread_create(&u->pageout_thread, u, 0, ctx_pageout_main);
 	for (unsigned i = 0; error == 0; i++) {
 		u->created++;

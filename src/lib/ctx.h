@@ -109,6 +109,7 @@ struct uswap {
 	struct pageout pageout; /* its thread's */
 	struct ctx_thread clerk_thread, pageout_thread;
 	struct ctx_thread handler_thread[HANDLERS_MAX];
+	struct vigil vigil; /* the lone handler's */
 
 	struct mtx call_lock; /* call, state below; RANK_CALL */
 	struct cv call_cv; /* any change of what call_lock guards */

@@ -588,7 +588,7 @@ test_many_reads(void **state)
 	assert_int_equal(ntold, 0);
 	assert_int_equal(h->reading, n - 4 + 1);
 	handler_wait(h);
-	assert_int_not_equal(h->crowded, 0);
+	assert_int_not_equal(h->awake, 0);
 	assert_int_equal(pg->ctr.faults_disk, HANDLER_IO + 1);
 	h->pmap = s.pmap;
 	sim_drain(&s);

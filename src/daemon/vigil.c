@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/base.h"
+#include "base/clock.h"
+#include "base/cpus.h"
+#include "base/thread.h"
+#include "daemon/vigil.h"
+
+#define VIGIL_STACK ((size_t)64 << 10)
+
+/* Between two looks at what was asked; some microseconds. */
+#define TURNS 8
+
+static void
+turn(void)
+{
+	for (int i = 0; i < TURNS; i++)
+		(void)sched_yield();
+}
+
+/*
+ * It says that it may be asleep before the kernel looks at the number, and who asks changes
+ * the number before it looks for sleepers: so either sees the other.
+ */
+static void
+sleep_after(struct vigil *v, uint32_t asked)
+{
+	atomic_store(&v->asleep, true);
+	(void)syscall(
+	    SYS_futex, &v->asked, FUTEX_WAIT_PRIVATE, asked, NULL, NULL, 0);
+	atomic_store(&v->asleep, false);
+}
+
+/* There; where it may not be, it does not turn anywhere else. */
+static bool
+is_there(struct vigil *v, int *at)
+{
+	int cpu = atomic_load(&v->cpu);
+
+	if (cpu >= 0 && cpu != *at)
+		*at = cpus_bind(cpu) ? cpu : -1;
+	return cpu >= 0 && *at == cpu;
+}
+
+static void *
+vigil_main(void *arg)
+{
+	struct vigil *v = arg;
+	uint32_t seen = 0, asked;
+	uint64_t since = 0, now;
+	int at = -1;
+
+	pthread_setname_np(pthread_self(), "uswap-vigil");
+	while (!atomic_load(&v->over)) {
+		asked = atomic_load(&v->asked);
+		now = clock_now_ns(&clock_real);
+		if (asked != seen) {
+			seen = asked;
+			since = now;
+		}
+		if (now - since < VIGIL_NS && is_there(v, &at))
+			turn();
+		else
+			sleep_after(v, seen);
+	}
+	return NULL;
+}
+
+int
+vigil_begin(struct vigil *v)
+{
+	cpu_set_t may;
+	int error = 0;
+
+	*v = (struct vigil){.cpu = -1};
+	if (!cpus_get(&may) || CPU_COUNT(&may) > 2)
+		return -ENOTSUP;
+	if (CPU_COUNT(&may) == 2) {
+		error = thread_create(&v->thread, VIGIL_STACK, vigil_main, v);
+		v->begun = error == 0;
+	}
+	v->works = error == 0;
+	return error;
+}
+
+static void
+wake(struct vigil *v)
+{
+	atomic_fetch_add(&v->asked, 1);
+	if (atomic_load(&v->asleep))
+		(void)syscall(
+		    SYS_futex, &v->asked, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void
+vigil_end(struct vigil *v)
+{
+	if (!v->begun)
+		return;
+	atomic_store(&v->over, true);
+	wake(v);
+	pthread_join(v->thread, NULL);
+	v->begun = false;
+}
+
+/* Of the two that the caller may run on; -1: they are not two any more. */
+static int
+other_than(int here)
+{
+	cpu_set_t may;
+	int cpu = 0;
+
+	if (here < 0 || !cpus_get(&may) || CPU_COUNT(&may) != 2)
+		return -1;
+	while (cpu == here || !CPU_ISSET(cpu, &may))
+		cpu++;
+	return cpu;
+}
+
+void
+vigil_ask(struct vigil *v)
+{
+	int here, cpu = atomic_load(&v->cpu);
+
+	if (!v->begun)
+		return;
+	here = cpus_here();
+	if (cpu == here || v->asks++ % VIGIL_LOOK == 0)
+		atomic_store(&v->cpu, cpu = other_than(here));
+	if (cpu >= 0)
+		wake(v);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vigil: a thread that keeps the other processor awake.
+ *
+ * While the program's threads wait for reads, the handler is awake, and the processor they
+ * were on has nothing to do and halts.  To wake it up for each of them takes its time:
+ * under a hypervisor half as long as a read.  So meanwhile somebody turns there, who gives
+ * the processor to whoever wants it (sched_yield).  It stops by itself when it was not
+ * asked for a while.
+ *
+ * Only where there are two processors.  Of one, none halts.  Of more, the scheduler would
+ * put a thread that is woken on one that is idle.
+ *
+ * Context: vigil_begin and vigil_end are the owner's, while no handler runs; the rest is
+ * the handler's thread's.  Nothing allocates but vigil_begin (the C library may), and no
+ * lock is needed.
+ */
+#ifndef USWAP_VIGIL_H
+#define USWAP_VIGIL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* So long it turns after it was asked: longer than a handler waits awake (base/spin.h). */
+#define VIGIL_NS UINT64_C(300000)
+
+/* It is asked so many times for one look where it is to turn. */
+#define VIGIL_LOOK 64
+
+/*
+ * Zero: none.
+ *
+ * (1) `cpu` was one of two where the handler might run, and the handler on the other, when
+ *     it was set.
+ */
+struct vigil {
+	pthread_t thread;
+	bool works; /* see vigil_works; constant while the handler runs, */
+	bool begun; /* as this: there is a thread */
+	uint32_t asks; /* the handler's: how many there were */
+	_Atomic bool over;
+	_Atomic int cpu; /* where it is to turn; -1: nowhere */
+	_Atomic uint32_t asked; /* so often, with a cpu; a futex */
+	_Atomic bool asleep; /* on that futex, or about to be */
+};
+
+/* 0, -ENOTSUP with more than two processors, or -errno: then there is none. */
+int vigil_begin(struct vigil *);
+void vigil_end(struct vigil *);
+
+/* Whether halting is taken care of.  False also of NULL. */
+static inline bool
+vigil_works(const struct vigil *v)
+{
+	return v != NULL && v->works;
+}
+
+/* The processor that the caller is not on is to be awake for VIGIL_NS from now. */
+void vigil_ask(struct vigil *);
+
+#endif
