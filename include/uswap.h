@@ -95,10 +95,10 @@ struct uswap_options {
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
 	/*
 	 * Fault handler threads; 0: one for every 8 CPUs the caller may use.
-	 * With USWAP_FAULT_INLINE there is one, whatever is given.  One alone
-	 * brings a thread that has all faults to its own CPU, for which it
-	 * binds it for some microseconds before it wakes it; a change of that
-	 * thread's affinity or class by another one is lost then.
+	 * With USWAP_FAULT_INLINE there is one, whatever is given.  Where
+	 * one alone has two CPUs to run on, another thread of the pager's keeps
+	 * the other CPU from halting while the program waits for reads: both
+	 * show as busy then.
 	 */
 	unsigned handlers;
 	unsigned when_full; /* USWAP_FULL_GROW, ... */

@@ -7,11 +7,9 @@
 int
 cpus_here(void)
 {
-	unsigned cpu;
+	int cpu = sched_getcpu();
 
-	if (syscall(SYS_getcpu, &cpu, NULL, NULL) != 0 || cpu >= CPU_SETSIZE)
-		return -1;
-	return (int)cpu;
+	return cpu < CPU_SETSIZE ? cpu : -1;
 }
 
 bool

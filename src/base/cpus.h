@@ -2,8 +2,8 @@
 /*
  * cpus: on which processor the caller runs, and may run.
  *
- * These are the system calls themselves: a program may have put something of its own in
- * the place of the C library's.
+ * All but cpus_here, which is asked often and is no system call as a rule, are the system
+ * calls themselves: a program may have put something of its own in the place of the C library's.
  */
 #ifndef USWAP_CPUS_H
 #define USWAP_CPUS_H

@@ -321,7 +321,7 @@ blkq_flush(struct blkq *q)
 }
 
 static void
-wait_for_any(struct blkq *q, int timeout_ms, bool awake)
+wait_for_any(struct blkq *q, int timeout_ms, struct spin *awake)
 {
 	pass_on(q);
 	/* Another queue has the slots, and will not say when it has one less. */
@@ -334,19 +334,13 @@ wait_for_any(struct blkq *q, int timeout_ms, bool awake)
 void
 blkq_wait(struct blkq *q, int timeout_ms)
 {
-	wait_for_any(q, timeout_ms, false);
+	wait_for_any(q, timeout_ms, NULL);
 }
 
 void
-blkq_wait_awake(struct blkq *q, int timeout_ms)
+blkq_wait_awake(struct blkq *q, int timeout_ms, struct spin *spin)
 {
-	wait_for_any(q, timeout_ms, true);
-}
-
-bool
-blkq_is_calm(const struct blkq *q)
-{
-	return spin_would(&q->spin, q->clock);
+	wait_for_any(q, timeout_ms, spin);
 }
 
 void

@@ -25,6 +25,7 @@
 #include <sys/uio.h>
 
 #include "base/base.h"
+#include "base/spin.h"
 
 /* A block of one device, in pages from its start; not a swap block. */
 typedef struct {
@@ -255,9 +256,7 @@ void blkq_wait(struct blkq *, int timeout_ms);
  * The same, for what is near: waits awake at first (base/spin.h), for the same things.
  * A kick meanwhile costs what it costs when the owner sleeps.
  */
-void blkq_wait_awake(struct blkq *, int timeout_ms);
-/* Whether it would, and not sleep at once since that was in vain of late. */
-bool blkq_is_calm(const struct blkq *);
+void blkq_wait_awake(struct blkq *, int timeout_ms, struct spin *);
 /*
  * Whether the watched descriptor was found not readable when completions were last
  * taken, and blkq_wait will end when it is.  What came since is seen by reading it.

@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "base/spin.h"
 #include "block/block.h"
 
 /*
@@ -52,7 +51,8 @@ struct blkdev {
 struct blkq_ops {
 	void (*flush)(struct blkq *);
 	void (*reap)(struct blkq *); /* move what is complete to q->done */
-	void (*wait)(struct blkq *, int timeout_ms, bool awake);
+	void (*wait)(struct blkq *, int timeout_ms,
+	    struct spin *awake); /* NULL: asleep */
 	void (*kick)(struct blkq *); /* any thread */
 	void (*destroy)(struct blkq *);
 	void (*forget)(struct blkq *); /* see blkq_forget */
@@ -75,7 +75,6 @@ struct blkq {
 	unsigned depth;
 	unsigned inflight; /* submitted and not yet reaped by poll */
 	bool watching; /* see blkq_watching */
-	struct spin spin; /* for waits awake */
 	struct blkreq_list done; /* complete, waiting for blkq_poll */
 	struct blkreq_list held; /* to be passed to their device's start */
 	struct blkreq_aged aged;

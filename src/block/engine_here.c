@@ -38,6 +38,7 @@ struct hereq {
 	struct blkq q;
 	aio_context_t aio; /* 0: none */
 	bool tried; /* to make one */
+	struct spin spin;
 	struct iocb cb; /* not on the program's stack, nor is the event */
 	struct io_event event;
 };
@@ -108,7 +109,7 @@ end(struct hereq *h)
 	long n;
 
 	if (ring(h)->magic == AIO_RING_MAGIC)
-		(void)spin(&h->q.spin, h->q.clock, is_there, h);
+		(void)spin(&h->spin, h->q.clock, is_there, h);
 	do
 		n = syscall(SYS_io_getevents, h->aio, 1L, 1L, &h->event, NULL);
 	while (n < 0 && errno == EINTR);
@@ -175,7 +176,7 @@ here_nothing(struct blkq *q)
 }
 
 static void
-here_wait(struct blkq *q, int timeout_ms, bool awake)
+here_wait(struct blkq *q, int timeout_ms, struct spin *awake)
 {
 	(void)q;
 	(void)awake;

@@ -192,7 +192,7 @@ simq_reap(struct blkq *q)
  * writes that are held wait for others.
  */
 static void
-simq_wait(struct blkq *q, int timeout_ms, bool awake)
+simq_wait(struct blkq *q, int timeout_ms, struct spin *awake)
 {
 	struct simq *sq = (struct simq *)q;
 	struct blkreq *req = STAILQ_FIRST(&sq->pending);

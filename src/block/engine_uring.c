@@ -314,7 +314,7 @@ uring_arrived(const void *arg)
  * to make it causes an empty return later, which the contract allows.
  */
 static void
-uring_wait(struct blkq *q, int timeout_ms, bool awake)
+uring_wait(struct blkq *q, int timeout_ms, struct spin *awake)
 {
 	struct uringq *u = (struct uringq *)q;
 	struct __kernel_timespec ts;
@@ -327,9 +327,9 @@ uring_wait(struct blkq *q, int timeout_ms, bool awake)
 		return;
 	}
 	uring_arm(u);
-	if (awake) {
+	if (awake != NULL) {
 		uring_flush(q);
-		(void)spin(&q->spin, q->clock, uring_arrived, u);
+		(void)spin(awake, q->clock, uring_arrived, u);
 	}
 	ts.tv_sec = timeout_ms / 1000;
 	ts.tv_nsec = (long long)(timeout_ms % 1000) * 1000000;

@@ -205,10 +205,10 @@ handler_step(struct handler *h)
 
 /*
  * To be woken up takes a handler half as long as a read, so it is awake while faults wait
- * for reads, and for AWAKE waits more; and so is the processor on which the program's
- * threads wait (vigil.h).  Where they are many that is never without work.  Where nobody
- * keeps it awake, a thread that is alone with its faults is better off with a handler that
- * sleeps: one that is awake drives it away to a processor that has halted.
+ * for reads, and for AWAKE waits more.  Meanwhile the processor on which the program's
+ * threads wait is to be awake, too (vigil.h); with MANY of them it has work anyway.  Where
+ * nobody keeps it awake, a thread that is alone with its faults is better off with a handler
+ * that sleeps: one that is awake drives it away to a processor that has halted.
  */
 #define AWAKE 64
 #define MANY  9
@@ -222,11 +222,13 @@ is_awake(struct handler *h)
 		h->awake = AWAKE;
 	else
 		h->awake -= h->awake > 0;
-	if (vigil && h->reading > 0 && h->reading < MANY && blkq_is_calm(h->q))
+	if (vigil && h->reading > 0 && h->reading < MANY &&
+	    spin_would(&h->near, h->pg->clock))
 		vigil_ask(h->vigil);
 	return h->awake > 0;
 }
 
+/* A program that computes between its faults says nothing of how near its reads are. */
 void
 handler_wait(struct handler *h)
 {
@@ -234,7 +236,8 @@ handler_wait(struct handler *h)
 
 	KASSERT(h->reading <= blkq_inflight(h->q), "%u reads", h->reading);
 	if (is_awake(h))
-		blkq_wait_awake(h->q, timeout_ms);
+		blkq_wait_awake(
+		    h->q, timeout_ms, h->reading > 0 ? &h->near : &h->between);
 	else
 		blkq_wait(h->q, timeout_ms);
 }

@@ -43,6 +43,9 @@ struct handler {
 	uint32_t reading; /* reads under way that faults wait for */
 	struct vigil *vigil; /* a lone handler's, or NULL */
 	uint32_t awake; /* so many waits more */
+	struct spin near; /* waits for reads ... */
+	struct spin
+	    between; /* ... and for faults alone: whether they are in vain */
 	struct note note[PMAP_FAULTS_MAX]; /* (L) left for it ... */
 	_Atomic uint32_t notes; /* (L) ... so many */
 	struct pmap_fault fault[HANDLER_FAULTS]; /* taken, and not answered */

@@ -141,7 +141,6 @@ pagein_done(struct handler *h, struct pgio *io)
 	struct pager *pg = h->pg;
 	struct run r = {.o = io->object, .queue = PQ_ACTIVE};
 	bool wanted = !io->ahead;
-	uint64_t took = clock_now_ns(pg->clock) - io->started;
 
 	if (io->ahead || io->n >= STREAM_RUN)
 		r.queue = PQ_STREAM;
@@ -153,7 +152,7 @@ pagein_done(struct handler *h, struct pgio *io)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
 	if (!io->ahead) {
-		pg->ctr.wait_read_ns += took;
+		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
 		h->reading--;
 	}
 	for (uint32_t i = 0; i < io->n; i++) {

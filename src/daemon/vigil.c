@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/base.h"
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/thread.h"
 #include "daemon/vigil.h"
 
-#define VIGIL_STACK ((size_t)64 << 10)
+#define VIGIL_STACK ((size_t)256 << 10)
 
 /* Between two looks at what was asked; some microseconds. */
 #define TURNS 8
@@ -35,17 +35,21 @@ sleep_after(struct vigil *v, uint32_t asked)
 	atomic_store(&v->asleep, false);
 }
 
-/* There; where it may not be, it does not turn anywhere else. */
+/* There; where it may not be, it does not turn anywhere else, and nobody asks again. */
 static bool
 is_there(struct vigil *v, int *at)
 {
 	int cpu = atomic_load(&v->cpu);
 
-	if (cpu >= 0 && cpu != *at)
-		*at = cpus_bind(cpu) ? cpu : -1;
-	return cpu >= 0 && *at == cpu;
+	if (cpu < 0 || (cpu == *at && cpu == cpus_here()))
+		return cpu >= 0;
+	*at = cpu;
+	if (!cpus_bind(cpu))
+		atomic_store(&v->works, false);
+	return atomic_load(&v->works);
 }
 
+/* Whoever ends it says so before it changes the number, so the number is read first. */
 static void *
 vigil_main(void *arg)
 {
@@ -55,8 +59,10 @@ vigil_main(void *arg)
 	int at = -1;
 
 	pthread_setname_np(pthread_self(), "uswap-vigil");
-	while (!atomic_load(&v->over)) {
+	for (;;) {
 		asked = atomic_load(&v->asked);
+		if (atomic_load(&v->over))
+			break;
 		now = clock_now_ns(&clock_real);
 		if (asked != seen) {
 			seen = asked;
@@ -70,6 +76,15 @@ vigil_main(void *arg)
 	return NULL;
 }
 
+/* sched_yield gives way to nobody who is not of the same real-time class. */
+static bool
+is_ordinary(void)
+{
+	long policy = syscall(SYS_sched_getscheduler, 0);
+
+	return policy == SCHED_OTHER || policy == SCHED_BATCH;
+}
+
 int
 vigil_begin(struct vigil *v)
 {
@@ -77,13 +92,13 @@ vigil_begin(struct vigil *v)
 	int error = 0;
 
 	*v = (struct vigil){.cpu = -1};
-	if (!cpus_get(&may) || CPU_COUNT(&may) > 2)
+	if (!cpus_get(&may) || CPU_COUNT(&may) > 2 || !is_ordinary())
 		return -ENOTSUP;
 	if (CPU_COUNT(&may) == 2) {
 		error = thread_create(&v->thread, VIGIL_STACK, vigil_main, v);
 		v->begun = error == 0;
 	}
-	v->works = error == 0;
+	atomic_store(&v->works, error == 0);
 	return error;
 }
 
@@ -126,7 +141,7 @@ vigil_ask(struct vigil *v)
 {
 	int here, cpu = atomic_load(&v->cpu);
 
-	if (!v->begun)
+	if (!v->begun || !vigil_works(v))
 		return;
 	here = cpus_here();
 	if (cpu == here || v->asks++ % VIGIL_LOOK == 0)

@@ -11,7 +11,7 @@
  * Only where there are two processors.  Of one, none halts.  Of more, the scheduler would
  * put a thread that is woken on one that is idle.
  *
- * Context: vigil_begin and vigil_end are the owner's, while no handler runs; the rest is
+ * Context: vigil_begin and vigil_end are the owner's, while no handler asks; the rest is
  * the handler's thread's.  Nothing allocates but vigil_begin (the C library may), and no
  * lock is needed.
  */
@@ -26,35 +26,37 @@
 /* So long it turns after it was asked: longer than a handler waits awake (base/spin.h). */
 #define VIGIL_NS UINT64_C(300000)
 
-/* It is asked so many times for one look where it is to turn. */
+/* After so many times it was asked it is looked up anew where it is to turn. */
 #define VIGIL_LOOK 64
 
 /*
- * Zero: none.
- *
- * (1) `cpu` was one of two where the handler might run, and the handler on the other, when
- *     it was set.
+ * Zero: none.  When `cpu` was set, the handler might run on two processors, and was on the
+ * other one.
  */
 struct vigil {
 	pthread_t thread;
-	bool works; /* see vigil_works; constant while the handler runs, */
-	bool begun; /* as this: there is a thread */
+	bool begun; /* there is a thread; constant while the handler runs */
 	uint32_t asks; /* the handler's: how many there were */
+	_Atomic bool works; /* see vigil_works */
 	_Atomic bool over;
 	_Atomic int cpu; /* where it is to turn; -1: nowhere */
 	_Atomic uint32_t asked; /* so often, with a cpu; a futex */
 	_Atomic bool asleep; /* on that futex, or about to be */
 };
 
-/* 0, -ENOTSUP with more than two processors, or -errno: then there is none. */
+/*
+ * 0, -ENOTSUP with more than two processors or in a real-time class, which the thread would
+ * have, too, or -errno: then there is none.
+ */
 int vigil_begin(struct vigil *);
 void vigil_end(struct vigil *);
 
-/* Whether halting is taken care of.  False also of NULL. */
+/* Whether halting is taken care of, as far as is known.  False also of NULL. */
 static inline bool
 vigil_works(const struct vigil *v)
 {
-	return v != NULL && v->works;
+	return v != NULL &&
+	       atomic_load_explicit(&v->works, memory_order_relaxed);
 }
 
 /* The processor that the caller is not on is to be awake for VIGIL_NS from now. */

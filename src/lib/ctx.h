@@ -5,6 +5,7 @@
  * The threads
  *	clerk	  owns the pager's file descriptors and does what callers ask
  *	handlers  answer faults, one for every eight CPUs
+ *	vigil	  keeps a processor awake while a lone handler's reads are waited for
  *	pageout	  makes free pages
  *	swapoff	  while a device is taken away: moves what is on it
  *

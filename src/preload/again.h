@@ -61,7 +61,7 @@ struct next {
 /*
  * syscalls.c: memory that is not managed, for the time of a call; errno is kept.
  * More than BOUNCE is given, or taken, in several steps.  Of what is no longer than
- * BOUNCE_KEPT one is kept: it costs two calls to the kernel and a fault a page.
+ * BOUNCE_KEPT one is kept, empty: it costs two calls to the kernel and a fault a page.
  */
 #define BOUNCE      ((size_t)1 << 20)
 #define BOUNCE_KEPT ((size_t)128 << 10)

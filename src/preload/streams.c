@@ -5,9 +5,11 @@
  * stdio makes its system calls where nobody sees them: its streams get buffers
  * that are not managed, and large blocks go by way of one.
  */
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* They may be macros, too. */
@@ -15,6 +17,7 @@
 #undef fwrite_unlocked
 
 #include "preload/again.h"
+#include "preload/raw.h"
 
 #define STREAM_BUFFER ((size_t)8192)
 #define STREAM_MARK   UINT64_C(0x7573776170627566)
@@ -24,6 +27,15 @@ struct stream_head {
 	uint64_t pad[7];
 };
 
+static void
+buffer_put(struct stream_head *h)
+{
+	int error = errno;
+
+	raw_munmap(h, STREAM_BUFFER);
+	errno = error;
+}
+
 /* A stream gets a buffer that is not managed; it goes with the stream. */
 static FILE *
 adopt(FILE *f, int mode)
@@ -32,13 +44,14 @@ adopt(FILE *f, int mode)
 
 	if (f == NULL)
 		return f;
-	h = (struct stream_head *)bounce_get(STREAM_BUFFER);
-	if (h == NULL)
+	h = raw_mmap(NULL, STREAM_BUFFER, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (h == MAP_FAILED)
 		return f;
 	h->mark = STREAM_MARK;
 	if (NEXT(setvbuf)(
 		f, (char *)(h + 1), mode, STREAM_BUFFER - sizeof(*h)) != 0)
-		bounce_put((char *)h, STREAM_BUFFER);
+		buffer_put(h);
 	return f;
 }
 
@@ -87,7 +100,7 @@ fclose(FILE *f)
 	int ret = NEXT(fclose)(f);
 
 	if (h != NULL)
-		bounce_put((char *)h, STREAM_BUFFER);
+		buffer_put(h);
 	return ret;
 }
 
@@ -98,7 +111,7 @@ pclose(FILE *f)
 	int ret = NEXT(pclose)(f);
 
 	if (h != NULL)
-		bounce_put((char *)h, STREAM_BUFFER);
+		buffer_put(h);
 	return ret;
 }
 
@@ -110,17 +123,18 @@ typedef size_t block_fn(void *, size_t, size_t, FILE *);
 static size_t
 block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
 {
-	size_t len, done = 0, some, r;
+	size_t len, step, done = 0, some, r;
 	char *b;
 
 	if (__builtin_mul_overflow(size, n, &len) || len < BLOCK ||
 	    !uswap_preload_holds(p, len))
 		return fn(p, size, n, f);
-	b = bounce_get(BOUNCE_KEPT);
+	step = len < BOUNCE ? len : BOUNCE;
+	b = bounce_get(step);
 	if (b == NULL)
 		return 0;
 	do {
-		some = len - done < BOUNCE_KEPT ? len - done : BOUNCE_KEPT;
+		some = len - done < step ? len - done : step;
 		if (!out)
 			memcpy(b, (char *)p + done, some);
 		r = fn(b, 1, some, f);
@@ -128,7 +142,7 @@ block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
 			memcpy((char *)p + done, b, r);
 		done += r;
 	} while (r == some && done < len);
-	bounce_put(b, BOUNCE_KEPT);
+	bounce_put(b, step);
 	return done / size;
 }
 

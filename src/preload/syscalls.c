@@ -477,6 +477,7 @@ bounce_put(char *p, size_t n)
 	int error = errno;
 
 	if (bounce_is_kept(n)) {
+		explicit_bzero(p, n);
 		n = BOUNCE_KEPT;
 		p = atomic_exchange(&bounce_spare, p);
 	}
@@ -486,40 +487,35 @@ bounce_put(char *p, size_t n)
 }
 
 /*
- * A file has more after a step that was full, and nobody else's turn is taken by going
- * on.  Of anything else this is all for now, and a message is not to be cut.
+ * After a step that was full a file has more, and nobody else's turn is taken by
+ * going on; of a stream this is all for now, unless the flags say MSG_WAITALL.  With
+ * MSG_TRUNC more may be said to have come than did, or nothing may come: what is
+ * there stays then.
  */
-static size_t
-step_of(int fd, size_t n)
-{
-	int error = errno;
-	int is_file = n > BOUNCE_KEPT && lseek(fd, 0, SEEK_CUR) >= 0;
-	size_t most = is_file ? BOUNCE_KEPT : BOUNCE;
-
-	errno = error;
-	return n < most ? n : most;
-}
-
 static ssize_t
-take(transfer *t, int fd, char *p, size_t n, void *how, int all)
+take(transfer *t, int fd, char *p, size_t n, void *how, int flags)
 {
-	size_t step, done = 0;
+	int all = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL;
+	size_t step = n < BOUNCE ? n : BOUNCE, done = 0, some;
 	ssize_t r;
 	char *b;
 
 	if (!uswap_preload_holds(p, n))
 		return t(fd, p, n, how);
-	step = step_of(fd, n);
 	b = bounce_get(step);
 	if (b == NULL)
 		return -1;
 	do {
-		r = t(fd, b, n - done < step ? n - done : step, how);
+		some = n - done < step ? n - done : step;
+		if ((flags & MSG_TRUNC) != 0)
+			memcpy(b, p + done, some);
+		r = t(fd, b, some, how);
 		if (r > 0)
-			memcpy(p + done, b, (size_t)r);
+			memcpy(
+			    p + done, b, (size_t)r < some ? (size_t)r : some);
 		done += r > 0 ? (size_t)r : 0;
-	} while (
-	    r == (ssize_t)step && done < n && (all || step == BOUNCE_KEPT));
+	} while (r == (ssize_t)step && done < n &&
+		 (all || lseek(fd, 0, SEEK_CUR) >= 0));
 	bounce_put(b, step);
 	return done > 0 ? (ssize_t)done : r;
 }
@@ -556,7 +552,7 @@ read(int fd, void *p, size_t n)
 HOOK ssize_t
 pread(int fd, void *p, size_t n, off_t off)
 {
-	return take(t_pread, fd, p, n, &off, 1);
+	return take(t_pread, fd, p, n, &off, MSG_WAITALL);
 }
 
 HOOK ssize_t pread64(int, void *, size_t, off_t)
@@ -565,7 +561,7 @@ HOOK ssize_t pread64(int, void *, size_t, off_t)
 HOOK ssize_t
 recv(int fd, void *p, size_t n, int flags)
 {
-	return take(t_recv, fd, p, n, &flags, flags & MSG_WAITALL);
+	return take(t_recv, fd, p, n, &flags, flags);
 }
 
 static ssize_t
@@ -578,7 +574,7 @@ t_random(int fd, char *p, size_t n, void *how)
 HOOK ssize_t
 getrandom(void *p, size_t n, unsigned flags)
 {
-	return take(t_random, -1, p, n, &flags, 1);
+	return take(t_random, -1, p, n, &flags, MSG_WAITALL);
 }
 
 struct from {
@@ -602,7 +598,7 @@ recvfrom(
     int fd, void *p, size_t n, int flags, struct sockaddr *a, socklen_t *len)
 {
 	struct from f = {.flags = flags};
-	ssize_t ret = take(t_recvfrom, fd, p, n, &f, flags & MSG_WAITALL);
+	ssize_t ret = take(t_recvfrom, fd, p, n, &f, flags);
 
 	if (ret >= 0 && a != NULL) {
 		memcpy(a, &f.name, f.len < *len ? f.len : *len);

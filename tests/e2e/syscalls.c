@@ -412,6 +412,12 @@ t_large(void)
 	out();
 	say(read(fd, p, more), p, packet);
 	say(read(fd, p, more), p, 10);
+	say(send(other, far, packet, 0), NULL, 0);
+	say(send(other, far, 3000, 0), NULL, 0);
+	out();
+	say(recv(fd, p, 1000, MSG_TRUNC), p, more); /* more is said than came */
+	say(recv(fd, p, 5000, MSG_TRUNC | MSG_PEEK), p, more);
+	say(recv(fd, p, 2000, 0), p, more);
 	close(fd);
 	close(other);
 }

@@ -849,11 +849,19 @@ watch(void)
 }
 
 static void
+wait_awake(struct blkq *q, int timeout_ms)
+{
+	static struct spin spin;
+
+	blkq_wait_awake(q, timeout_ms, &spin);
+}
+
+static void
 with_both(void (*check)(void))
 {
 	waits = blkq_wait;
 	check();
-	waits = blkq_wait_awake;
+	waits = wait_awake;
 	check();
 }
 
@@ -939,7 +947,7 @@ test_awake(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 500; i++) {
 		asleep = sleeps_in_reads(blkq_wait, &near);
-		awake = sleeps_in_reads(blkq_wait_awake, &any);
+		awake = sleeps_in_reads(wait_awake, &any);
 		if (asleep < NEAR_READS / 2 || !near)
 			continue; /* not near, or all of it at once */
 		tried++;
