@@ -95,10 +95,10 @@ struct uswap_options {
 	unsigned flags; /* USWAP_FORCE_COPY, ... */
 	/*
 	 * Fault handler threads; 0: one for every 8 CPUs the caller may use.
-	 * With USWAP_FAULT_INLINE there is one, whatever is given.  Where
-	 * one alone has two CPUs to run on, another thread of the pager's keeps
-	 * the other CPU from halting while the program waits for reads: both
-	 * show as busy then.
+	 * With USWAP_FAULT_INLINE there is one, whatever is given.  Without
+	 * that, one alone that may run on exactly two CPUs has another thread
+	 * to keep the other CPU from halting while pages are read in: both show
+	 * as busy then.
 	 */
 	unsigned handlers;
 	unsigned when_full; /* USWAP_FULL_GROW, ... */

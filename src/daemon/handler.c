@@ -222,7 +222,7 @@ is_awake(struct handler *h)
 		h->awake = AWAKE;
 	else
 		h->awake -= h->awake > 0;
-	if (vigil && h->reading > 0 && h->reading < MANY &&
+	if (h->vigil != NULL && h->reading > 0 && h->reading < MANY &&
 	    spin_would(&h->near, h->pg->clock))
 		vigil_ask(h->vigil);
 	return h->awake > 0;

@@ -35,7 +35,7 @@ sleep_after(struct vigil *v, uint32_t asked)
 	atomic_store(&v->asleep, false);
 }
 
-/* There; where it may not be, it does not turn anywhere else, and nobody asks again. */
+/* There; where it may not be, it does not turn anywhere else. */
 static bool
 is_there(struct vigil *v, int *at)
 {
@@ -76,7 +76,7 @@ vigil_main(void *arg)
 	return NULL;
 }
 
-/* sched_yield gives way to nobody who is not of the same real-time class. */
+/* In others sched_yield gives way to nobody, or nobody else does to them. */
 static bool
 is_ordinary(void)
 {
@@ -96,9 +96,10 @@ vigil_begin(struct vigil *v)
 		return -ENOTSUP;
 	if (CPU_COUNT(&may) == 2) {
 		error = thread_create(&v->thread, VIGIL_STACK, vigil_main, v);
-		v->begun = error == 0;
+		v->turns = error == 0;
 	}
-	atomic_store(&v->works, error == 0);
+	v->begun = error == 0;
+	atomic_store(&v->works, v->begun);
 	return error;
 }
 
@@ -114,38 +115,37 @@ wake(struct vigil *v)
 void
 vigil_end(struct vigil *v)
 {
-	if (!v->begun)
+	if (!v->turns)
 		return;
 	atomic_store(&v->over, true);
 	wake(v);
 	pthread_join(v->thread, NULL);
-	v->begun = false;
+	*v = (struct vigil){.cpu = -1};
 }
 
-/* Of the two that the caller may run on; -1: they are not two any more. */
-static int
-other_than(int here)
+/* How many there are may have changed since vigil_begin, and a binding work again. */
+static void
+look_around(struct vigil *v, int here)
 {
 	cpu_set_t may;
-	int cpu = 0;
+	int cpu = 0, n = here >= 0 && cpus_get(&may) ? CPU_COUNT(&may) : 0;
 
-	if (here < 0 || !cpus_get(&may) || CPU_COUNT(&may) != 2)
-		return -1;
-	while (cpu == here || !CPU_ISSET(cpu, &may))
+	atomic_store(&v->works, n == 1 || (n == 2 && v->turns));
+	while (n == 2 && (cpu == here || !CPU_ISSET(cpu, &may)))
 		cpu++;
-	return cpu;
+	atomic_store(&v->cpu, n == 2 ? cpu : -1);
 }
 
 void
 vigil_ask(struct vigil *v)
 {
-	int here, cpu = atomic_load(&v->cpu);
+	int here;
 
-	if (!v->begun || !vigil_works(v))
+	if (!v->begun)
 		return;
 	here = cpus_here();
-	if (cpu == here || v->asks++ % VIGIL_LOOK == 0)
-		atomic_store(&v->cpu, cpu = other_than(here));
-	if (cpu >= 0)
+	if (atomic_load(&v->cpu) == here || v->asks++ % VIGIL_LOOK == 0)
+		look_around(v, here);
+	if (v->turns && atomic_load(&v->cpu) >= 0)
 		wake(v);
 }

@@ -35,7 +35,8 @@
  */
 struct vigil {
 	pthread_t thread;
-	bool begun; /* there is a thread; constant while the handler runs */
+	bool begun; /* constant while the handler runs, */
+	bool turns; /* as this: there is a thread */
 	uint32_t asks; /* the handler's: how many there were */
 	_Atomic bool works; /* see vigil_works */
 	_Atomic bool over;
@@ -45,13 +46,13 @@ struct vigil {
 };
 
 /*
- * 0, -ENOTSUP with more than two processors or in a real-time class, which the thread would
- * have, too, or -errno: then there is none.
+ * 0, -ENOTSUP with more than two processors or in a class, which the thread would have, too,
+ * where sched_yield gives way to nobody else, or -errno: then there is none.
  */
 int vigil_begin(struct vigil *);
 void vigil_end(struct vigil *);
 
-/* Whether halting is taken care of, as far as is known.  False also of NULL. */
+/* Whether halting was taken care of when that was last looked at.  False also of NULL. */
 static inline bool
 vigil_works(const struct vigil *v)
 {

@@ -240,7 +240,7 @@ ctx_handler_main(void *arg)
 	error = blkq_create_uring(HANDLER_IO, u->pmap->fd, &q);
 	if (error == 0)
 		error = handler_init(h, &u->pager, q);
-	h->vigil = u->nhandlers == 1 ? &u->vigil : NULL;
+	h->vigil = u->nhandlers == 1 && !ctx_inline(u) ? &u->vigil : NULL;
 	report_ready(u, error);
 	while (error == 0 && !atomic_load(&u->stop)) {
 		if (atomic_load(&u->still) == STILL_ALL)

@@ -66,7 +66,7 @@ struct next {
 #define BOUNCE      ((size_t)1 << 20)
 #define BOUNCE_KEPT ((size_t)128 << 10)
 char *bounce_get(size_t n); /* NULL: ENOMEM */
-void bounce_put(char *p, size_t n);
+void bounce_put(char *p, size_t n, size_t used); /* so much of it */
 
 /* within.c: the code of the library that a function is in; empty: of none. */
 struct text {

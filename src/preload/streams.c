@@ -87,10 +87,16 @@ STREAM(tmpfile64, (void), (), 0)
 HOOK int
 setvbuf(FILE *f, char *p, int mode, size_t n)
 {
+	struct stream_head *h = adopted(f);
+	int ret = 0;
+
 	if (p == NULL || !uswap_preload_holds(p, n))
-		return NEXT(setvbuf)(f, p, mode, n);
-	adopt(f, mode);
-	return 0;
+		ret = NEXT(setvbuf)(f, p, mode, n);
+	else
+		adopt(f, mode);
+	if (h != NULL && adopted(f) != h)
+		buffer_put(h);
+	return ret;
 }
 
 HOOK int
@@ -142,7 +148,7 @@ block(block_fn *fn, void *p, size_t size, size_t n, FILE *f, int out)
 			memcpy((char *)p + done, b, r);
 		done += r;
 	} while (r == some && done < len);
-	bounce_put(b, step);
+	bounce_put(b, step, step);
 	return done / size;
 }
 

@@ -472,12 +472,12 @@ bounce_get(size_t n)
 }
 
 void
-bounce_put(char *p, size_t n)
+bounce_put(char *p, size_t n, size_t used)
 {
 	int error = errno;
 
 	if (bounce_is_kept(n)) {
-		explicit_bzero(p, n);
+		explicit_bzero(p, used);
 		n = BOUNCE_KEPT;
 		p = atomic_exchange(&bounce_spare, p);
 	}
@@ -492,11 +492,21 @@ bounce_put(char *p, size_t n)
  * MSG_TRUNC more may be said to have come than did, or nothing may come: what is
  * there stays then.
  */
+static int
+is_file(int fd)
+{
+	int error = errno, is = lseek(fd, 0, SEEK_CUR) >= 0;
+
+	errno = error;
+	return is;
+}
+
 static ssize_t
 take(transfer *t, int fd, char *p, size_t n, void *how, int flags)
 {
 	int all = (flags & (MSG_WAITALL | MSG_PEEK)) == MSG_WAITALL;
-	size_t step = n < BOUNCE ? n : BOUNCE, done = 0, some;
+	int before = (flags & MSG_TRUNC) != 0;
+	size_t step = n < BOUNCE ? n : BOUNCE, done = 0, used = 0, some, came;
 	ssize_t r;
 	char *b;
 
@@ -507,16 +517,18 @@ take(transfer *t, int fd, char *p, size_t n, void *how, int flags)
 		return -1;
 	do {
 		some = n - done < step ? n - done : step;
-		if ((flags & MSG_TRUNC) != 0)
+		if (before)
 			memcpy(b, p + done, some);
 		r = t(fd, b, some, how);
+		came = r > 0 ? (size_t)r : 0;
+		if (came < some && !before)
+			some = came;
 		if (r > 0)
-			memcpy(
-			    p + done, b, (size_t)r < some ? (size_t)r : some);
-		done += r > 0 ? (size_t)r : 0;
-	} while (r == (ssize_t)step && done < n &&
-		 (all || lseek(fd, 0, SEEK_CUR) >= 0));
-	bounce_put(b, step);
+			memcpy(p + done, b, some);
+		used = used > some ? used : some;
+		done += came;
+	} while (r == (ssize_t)step && done < n && (all || is_file(fd)));
+	bounce_put(b, step, used);
 	return done > 0 ? (ssize_t)done : r;
 }
 
@@ -625,6 +637,7 @@ HOOK ssize_t
 msgrcv(int q, void *p, size_t n, long type, int flags)
 {
 	struct message m = {q, flags, type};
+	size_t used;
 	char *b;
 	ssize_t ret;
 
@@ -634,9 +647,9 @@ msgrcv(int q, void *p, size_t n, long type, int flags)
 	if (b == NULL)
 		return -1;
 	ret = t_msgrcv(-1, b, n + sizeof(long), &m);
-	if (ret >= 0)
-		memcpy(p, b, (size_t)ret + sizeof(long));
-	bounce_put(b, n + sizeof(long));
+	used = ret >= 0 ? (size_t)ret + sizeof(long) : 0;
+	memcpy(p, b, used);
+	bounce_put(b, n + sizeof(long), used);
 	return ret;
 }
 
@@ -661,7 +674,10 @@ vector_copy(const struct iovec *v, int n, char *b, size_t len, int out)
 	for (int i = 0; i < n && len > 0; i++) {
 		size_t some = v[i].iov_len < len ? v[i].iov_len : len;
 
-		memcpy(out ? v[i].iov_base : b, out ? b : v[i].iov_base, some);
+		/* Nothing may come into NULL: MSG_TRUNC. */
+		if (v[i].iov_base != NULL)
+			memcpy(out ? v[i].iov_base : b, out ? b : v[i].iov_base,
+			    some);
 		b += some;
 		len -= some;
 	}
@@ -670,8 +686,8 @@ vector_copy(const struct iovec *v, int n, char *b, size_t len, int out)
 static ssize_t
 vector(transfer *t, int fd, const struct iovec *v, int n, void *how, int out)
 {
-	size_t len = vector_len(v, n);
-	char *b = bounce_get(len > 0 ? len : 1);
+	size_t len = vector_len(v, n), size = len > 0 ? len : 1;
+	char *b = bounce_get(size);
 	ssize_t r;
 
 	if (b == NULL)
@@ -679,9 +695,11 @@ vector(transfer *t, int fd, const struct iovec *v, int n, void *how, int out)
 	if (!out)
 		vector_copy(v, n, b, len, 0);
 	r = t(fd, b, len, how);
-	if (out && r > 0)
-		vector_copy(v, n, b, (size_t)r, 1);
-	bounce_put(b, len > 0 ? len : 1);
+	if (out) {
+		len = r > 0 ? (size_t)r : 0;
+		vector_copy(v, n, b, len, 1);
+	}
+	bounce_put(b, size, len);
 	return r;
 }
 
@@ -729,7 +747,7 @@ pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
 		return -1;
 	vector_copy(v, n, b, len, 0);
 	ret = NEXT(pwritev2)(fd, &one, 1, off, flags);
-	bounce_put(b, len > 0 ? len : 1);
+	bounce_put(b, len > 0 ? len : 1, len);
 	return ret;
 }
 
@@ -750,14 +768,20 @@ recvmsg(int fd, struct msghdr *m, int flags)
 	    .msg_controllen = m->msg_controllen < sizeof(control)
 				  ? m->msg_controllen
 				  : sizeof(control)};
+	size_t used = 0; /* with MSG_TRUNC as in take() */
 	ssize_t ret;
 
 	if (b == NULL)
 		return -1;
+	if ((flags & MSG_TRUNC) != 0) {
+		used = len;
+		vector_copy(m->msg_iov, (int)m->msg_iovlen, b, used, 0);
+	}
 	ret = NEXT(recvmsg)(fd, &mine, flags);
 	if (ret >= 0) {
-		vector_copy(m->msg_iov, (int)m->msg_iovlen, b,
-		    (size_t)ret < len ? (size_t)ret : len, 1);
+		if (used == 0)
+			used = (size_t)ret < len ? (size_t)ret : len;
+		vector_copy(m->msg_iov, (int)m->msg_iovlen, b, used, 1);
 		if (m->msg_name != NULL)
 			memcpy(m->msg_name, &name,
 			    mine.msg_namelen < m->msg_namelen ? mine.msg_namelen
@@ -767,7 +791,7 @@ recvmsg(int fd, struct msghdr *m, int flags)
 		m->msg_controllen = mine.msg_controllen;
 		m->msg_flags = mine.msg_flags;
 	}
-	bounce_put(b, len > 0 ? len : 1);
+	bounce_put(b, len > 0 ? len : 1, used);
 	return ret;
 }
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -418,6 +419,47 @@ t_large(void)
 	say(recv(fd, p, 1000, MSG_TRUNC), p, more); /* more is said than came */
 	say(recv(fd, p, 5000, MSG_TRUNC | MSG_PEEK), p, more);
 	say(recv(fd, p, 2000, 0), p, more);
+	close(fd);
+	close(other);
+}
+
+static int
+tcp_pair(int *ret_other)
+{
+	struct sockaddr_in here = {.sin_family = AF_INET};
+	socklen_t len = sizeof(here);
+	int ear = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(bind(ear, (struct sockaddr *)&here, sizeof(here)) == 0);
+	MUST(listen(ear, 1) == 0);
+	MUST(getsockname(ear, (struct sockaddr *)&here, &len) == 0);
+	MUST(connect(fd, (struct sockaddr *)&here, sizeof(here)) == 0);
+	*ret_other = accept(ear, NULL, NULL);
+	MUST(*ret_other >= 0);
+	close(ear);
+	return fd;
+}
+
+/* Of a stream these bytes are dropped: what is in memory stays. */
+static void
+t_dropped(void)
+{
+	int other, fd = tcp_pair(&other);
+	char *p = take(SIZE);
+	struct iovec v = {p, 1000};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+
+	fill(p, SIZE, 21);
+	fill(far, SIZE, 22);
+	say(send(other, far, SIZE, 0), NULL, 0);
+	out();
+	say(recv(fd, p, 1000, MSG_TRUNC), p, 2000);
+	out();
+	say(recvmsg(fd, &m, MSG_TRUNC), p, 2000);
+	out();
+	say(recv(fd, p, SIZE - 2000, MSG_WAITALL), p, SIZE);
 	close(fd);
 	close(other);
 }
@@ -1097,6 +1139,7 @@ static const struct {
     {"stream", t_stream},
     {"datagram", t_datagram},
     {"large", t_large},
+    {"dropped", t_dropped},
     {"meanwhile", t_meanwhile},
     {"messages", t_messages},
     {"pipe", t_pipe},

@@ -848,10 +848,11 @@ watch(void)
 	slot_free(&s);
 }
 
+/* Nothing was in vain so far: one wait that was would make the next ones sleep. */
 static void
 wait_awake(struct blkq *q, int timeout_ms)
 {
-	static struct spin spin;
+	struct spin spin = {0};
 
 	blkq_wait_awake(q, timeout_ms, &spin);
 }
@@ -935,7 +936,7 @@ sleeps_in_reads(void (*wait)(struct blkq *, int), bool *near)
 
 /*
  * Who waits awake does not sleep, unless it takes long, or others are at work and it
- * comes back late: which is why there are many tries, with a new queue each.
+ * comes back late: which is why there are many tries.
  */
 static void
 test_awake(void **state)

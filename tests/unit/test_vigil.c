@@ -200,7 +200,8 @@ test_is_elsewhere(void **state)
 		at = vigil.cpu;
 		assert_int_equal(at, here == first ? second : first);
 		/* It may have to wait until it is its turn there. */
-		for (int j = 0; j < 5000 && !is_bound(tid, at); j++)
+		for (int j = 0;
+		     j < 5000 && cpus_here() == here && !is_bound(tid, at); j++)
 			ask_for(1000000);
 		assert_true(is_bound(tid, at) || cpus_here() != here);
 	}
@@ -227,6 +228,12 @@ test_one_is_left(void **state)
 	ask_for(50000000);
 	assert_int_equal(vigil.cpu, -1);
 	assert_true(used_ns() - before < 10000000);
+	assert_true(vigil_works(&vigil)); /* one never halts */
+	bind_to_two();
+	before = used_ns();
+	ask_for(20000000);
+	assert_true(vigil.cpu >= 0);
+	await_use(before);
 	vigil_end(&vigil);
 	bind_to(&usual);
 }
@@ -241,6 +248,12 @@ test_of_one(void **state)
 	assert_true(vigil_works(&vigil));
 	assert_int_equal(tid_of_vigil(), 0);
 	vigil_ask(&vigil);
+	assert_true(vigil_works(&vigil));
+	if (second >= 0) { /* for which there is no thread */
+		bind_to_two();
+		ask_for(1000000);
+		assert_false(vigil_works(&vigil));
+	}
 	vigil_end(&vigil);
 	bind_to(&usual);
 }
@@ -290,13 +303,19 @@ test_real_time(void **state)
 {
 	struct sched_param param = {.sched_priority = 1};
 
+	int error;
+
 	(void)state;
+	need_two();
+	bind_to_two();
 	if (sched_setscheduler(0, SCHED_RR, &param) != 0)
 		skip();
-	assert_int_equal(vigil_begin(&vigil), -ENOTSUP);
-	assert_false(vigil_works(&vigil));
+	error = vigil_begin(&vigil);
 	param.sched_priority = 0;
 	assert_int_equal(sched_setscheduler(0, SCHED_OTHER, &param), 0);
+	assert_int_equal(error, -ENOTSUP);
+	assert_false(vigil_works(&vigil));
+	bind_to(&usual);
 }
 
 /* More than two processors, which this machine may not have: as none. */
