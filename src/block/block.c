@@ -320,27 +320,21 @@ blkq_flush(struct blkq *q)
 	q->ops->flush(q);
 }
 
-static void
-wait_for_any(struct blkq *q, int timeout_ms, struct spin *awake)
+void
+blkq_wait_awake(struct blkq *q, int timeout_ms, struct spin *spin)
 {
 	pass_on(q);
 	/* Another queue has the slots, and will not say when it has one less. */
 	if (!STAILQ_EMPTY(&q->held))
 		timeout_ms = 1;
 	if (STAILQ_EMPTY(&q->done))
-		q->ops->wait(q, health_look(q, timeout_ms), awake);
+		q->ops->wait(q, health_look(q, timeout_ms), spin);
 }
 
 void
 blkq_wait(struct blkq *q, int timeout_ms)
 {
-	wait_for_any(q, timeout_ms, NULL);
-}
-
-void
-blkq_wait_awake(struct blkq *q, int timeout_ms, struct spin *spin)
-{
-	wait_for_any(q, timeout_ms, spin);
+	blkq_wait_awake(q, timeout_ms, NULL);
 }
 
 void

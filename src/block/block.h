@@ -254,7 +254,7 @@ struct blkreq *blkq_poll(struct blkq *);
 void blkq_wait(struct blkq *, int timeout_ms);
 /*
  * The same, for what is near: waits awake at first (base/spin.h), for the same things.
- * A kick meanwhile costs what it costs when the owner sleeps.
+ * A kick meanwhile costs what it costs when the owner sleeps.  Without a spin, as blkq_wait.
  */
 void blkq_wait_awake(struct blkq *, int timeout_ms, struct spin *);
 /*

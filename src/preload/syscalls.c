@@ -486,12 +486,6 @@ bounce_put(char *p, size_t n, size_t used)
 	errno = error;
 }
 
-/*
- * After a step that was full a file has more, and nobody else's turn is taken by
- * going on; of a stream this is all for now, unless the flags say MSG_WAITALL.  With
- * MSG_TRUNC more may be said to have come than did, or nothing may come: what is
- * there stays then.
- */
 static int
 is_file(int fd)
 {
@@ -501,6 +495,12 @@ is_file(int fd)
 	return is;
 }
 
+/*
+ * After a step that was full a file has more, and nobody else's turn is taken by
+ * going on; of a stream this is all for now, unless the flags say MSG_WAITALL.  With
+ * MSG_TRUNC more may be said to have come than did, or nothing may come: what is
+ * there stays then.
+ */
 static ssize_t
 take(transfer *t, int fd, char *p, size_t n, void *how, int flags)
 {
@@ -686,8 +686,8 @@ vector_copy(const struct iovec *v, int n, char *b, size_t len, int out)
 static ssize_t
 vector(transfer *t, int fd, const struct iovec *v, int n, void *how, int out)
 {
-	size_t len = vector_len(v, n), size = len > 0 ? len : 1;
-	char *b = bounce_get(size);
+	size_t len = vector_len(v, n), used = len;
+	char *b = bounce_get(len);
 	ssize_t r;
 
 	if (b == NULL)
@@ -696,10 +696,10 @@ vector(transfer *t, int fd, const struct iovec *v, int n, void *how, int out)
 		vector_copy(v, n, b, len, 0);
 	r = t(fd, b, len, how);
 	if (out) {
-		len = r > 0 ? (size_t)r : 0;
-		vector_copy(v, n, b, len, 1);
+		used = r > 0 ? (size_t)r : 0;
+		vector_copy(v, n, b, used, 1);
 	}
-	bounce_put(b, size, len);
+	bounce_put(b, len, used);
 	return r;
 }
 
@@ -739,7 +739,7 @@ HOOK ssize_t
 pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
 {
 	size_t len = vector_len(v, n);
-	char *b = bounce_get(len > 0 ? len : 1);
+	char *b = bounce_get(len);
 	struct iovec one = {b, len};
 	ssize_t ret;
 
@@ -747,7 +747,7 @@ pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
 		return -1;
 	vector_copy(v, n, b, len, 0);
 	ret = NEXT(pwritev2)(fd, &one, 1, off, flags);
-	bounce_put(b, len > 0 ? len : 1, len);
+	bounce_put(b, len, len);
 	return ret;
 }
 
@@ -758,7 +758,7 @@ recvmsg(int fd, struct msghdr *m, int flags)
 	struct sockaddr_storage name;
 	char control[4096];
 	size_t len = vector_len(m->msg_iov, (int)m->msg_iovlen);
-	char *b = bounce_get(len > 0 ? len : 1);
+	char *b = bounce_get(len);
 	struct iovec one = {b, len};
 	struct msghdr mine = {.msg_name = &name,
 	    .msg_namelen = sizeof(name),
@@ -791,7 +791,7 @@ recvmsg(int fd, struct msghdr *m, int flags)
 		m->msg_controllen = mine.msg_controllen;
 		m->msg_flags = mine.msg_flags;
 	}
-	bounce_put(b, len > 0 ? len : 1, used);
+	bounce_put(b, len, used);
 	return ret;
 }
 

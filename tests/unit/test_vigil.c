@@ -132,27 +132,29 @@ await_use(uint64_t before)
 	assert_true(used_ns() > before);
 }
 
-static void
+/* The thread's id. */
+static pid_t
 begin(void)
 {
+	pid_t tid = 0;
+
+	need_two();
+	bind_to_two();
 	assert_int_equal(vigil_begin(&vigil), 0);
 	assert_true(vigil_works(&vigil));
-	for (int i = 0; i < 5000 && tid_of_vigil() == 0; i++)
+	for (int i = 0; i < 5000 && (tid = tid_of_vigil()) == 0; i++)
 		usleep(1000);
+	assert_int_not_equal(tid, 0);
+	return tid;
 }
 
 static void
 test_turns_and_stops(void **state)
 {
 	uint64_t before, used = 0;
-	pid_t tid;
 
 	(void)state;
-	need_two();
-	bind_to_two();
-	begin();
-	tid = tid_of_vigil();
-	assert_int_not_equal(tid, 0);
+	(void)begin();
 	/* Busy others leave it little; without them it is 20 ms for each time. */
 	before = used_ns();
 	for (int i = 0; i < 500 && used < 200000; i++) {
@@ -186,10 +188,7 @@ test_is_elsewhere(void **state)
 	pid_t tid;
 
 	(void)state;
-	need_two();
-	bind_to_two();
-	begin();
-	tid = tid_of_vigil();
+	tid = begin();
 	for (int i = 0; i < 40; i++) {
 		bind_to_one(i % 2 == 0 ? first : second);
 		bind_to_two();
@@ -217,9 +216,7 @@ test_one_is_left(void **state)
 	uint64_t before;
 
 	(void)state;
-	need_two();
-	bind_to_two();
-	begin();
+	(void)begin();
 	bind_to_one(first);
 	for (int i = 0; i < VIGIL_LOOK; i++)
 		vigil_ask(&vigil);
@@ -267,10 +264,8 @@ test_never_overslept(void **state)
 	unsigned seed = (unsigned)time(NULL);
 
 	(void)state;
-	need_two();
 	print_message("seed %u\n", seed);
-	bind_to_two();
-	begin();
+	(void)begin();
 	for (int i = 0; i < 1000 && clock_now_ns(&clock_real) < end; i++) {
 		usleep(250 + (useconds_t)rand_r(&seed) % 100);
 		before = used_ns();
@@ -302,7 +297,6 @@ static void
 test_real_time(void **state)
 {
 	struct sched_param param = {.sched_priority = 1};
-
 	int error;
 
 	(void)state;
