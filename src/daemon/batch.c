@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "daemon/batch.h"
+#include "pager/tag.h"
 
 /* What becomes of a page of a batch. */
 enum fate { STAYS, MOVED, VANISHED, ZERO, CLEAN, DIRTY };

@@ -384,8 +384,4 @@ void pager_put_tags(struct pager *, struct pgio *, void *buf);
  */
 uint32_t pager_put_done(struct pager *, struct pgio *, uint32_t *loose);
 
-/* The content tag: what is remembered of a page that went out. */
-uint64_t pager_tag(const void *page);
-bool pager_page_is_zero(const void *page);
-
 #endif

@@ -3,33 +3,11 @@
  * Reading pages in.  The caller decides what and how much; here it is started
  * and, when it is there, compared with what went out.
  */
-#define XXH_INLINE_ALL
 #include <string.h>
-#include <xxhash.h>
 
 #include "base/log.h"
 #include "pager/pager.h"
-
-/*
- * 64 bits of XXH3: a page that comes back different, or that was changed in
- * memory, passes for the one remembered once in 2^64.  The tag is kept in
- * memory under the page's object and index, so a block that holds another
- * page's contents, or an older version of this one's, does not match either.
- */
-uint64_t
-pager_tag(const void *page)
-{
-	return XXH3_64bits(page, PAGE_SIZE);
-}
-
-/* memcmp with itself, one word on: as fast as memcmp, and it stops early. */
-bool
-pager_page_is_zero(const void *page)
-{
-	const uint64_t *w = page;
-
-	return w[0] == 0 && memcmp(w, w + 1, PAGE_SIZE - sizeof(*w)) == 0;
-}
+#include "pager/tag.h"
 
 enum pager_rv
 pager_getpages(struct pager *pg, struct blkq *q, struct pgio *io,

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "pager/pager_off.h"
+#include "pager/tag.h"
 
 /* A device that fails does so for thousands of blocks. */
 #define MESSAGES_MAX 10

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "pager/pager.h"
+#include "pager/tag.h"
 
 /*
  * Without space for a fresh run, a page that has a block of its own is
