@@ -51,20 +51,20 @@ read_window(struct handler *h, struct object *o, pindex_t i, pindex_t stop,
  * is at its best with several requests.
  */
 static void
-read_ahead(struct handler *h, struct object *o, pindex_t from, uint32_t window)
+read_ahead(struct handler *h, struct object *o, pindex_t last, uint32_t window)
 {
 	struct pager *pg = h->pg;
-	pindex_t end = mapped_end(pg, o, from - 1), i = from, stop;
+	pindex_t end = mapped_end(pg, o, last), i = last + 1, stop;
 
 	if (o->careful > 0)
 		return;
 	window = US_MIN(window, pg->read_window);
-	stop = (pindex_t)US_MIN((uint64_t)from + LEAD * window, end);
+	stop = (pindex_t)US_MIN((uint64_t)i + LEAD * window, end);
 	while (i < stop)
 		i = read_window(h, o, i, stop, window);
 }
 
-/* The same for a stream that leaps.  Its last page is wanted or there. */
+/* The same for a stream that leaps. */
 static void
 leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
     uint32_t leaps)
@@ -95,12 +95,12 @@ leap_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
 	}
 }
 
-/* In order from i on, or by leaps from i, which is wanted or there. */
+/* In order or by leaps, from the stream's last page on, which is wanted or there. */
 static void
-go_ahead(struct handler *h, struct object *o, pindex_t i, int32_t stride,
+go_ahead(struct handler *h, struct object *o, pindex_t last, int32_t stride,
     uint32_t window)
 {
-	struct note note = {.fault = {.va = object_va(o, i)},
+	struct note note = {.fault = {.va = object_va(o, last)},
 	    .window = window,
 	    .stride = stride};
 
@@ -109,21 +109,23 @@ go_ahead(struct handler *h, struct object *o, pindex_t i, int32_t stride,
 	if (h->helper != NULL)
 		(void)handler_note(h->helper, note);
 	else if (stride != 0)
-		leap_ahead(h, o, i, stride, window);
+		leap_ahead(h, o, last, stride, window);
 	else
-		read_ahead(h, o, i, window);
+		read_ahead(h, o, last, window);
 }
 
+/* A note may be late: when the stream's last page has left, so has the stream. */
 void
 ahead_noted(struct handler *h, const struct note *n)
 {
 	struct map_entry *e = map_lookup(&h->pg->map, n->fault.va);
+	pindex_t last;
 
-	/* What was read ahead of a stream ends where a mapping does. */
-	if (e != NULL)
-		go_ahead(h, e->object,
-		    (pindex_t)atop(n->fault.va - e->object->base), n->stride,
-		    n->window);
+	if (e == NULL)
+		return;
+	last = (pindex_t)atop(n->fault.va - e->object->base);
+	if (slot_is_page(object_slot(&h->pg->objects, e->object, last)))
+		go_ahead(h, e->object, last, n->stride, n->window);
 }
 
 void
@@ -133,7 +135,7 @@ ahead_start(struct handler *h, struct object *o, const struct stream *s,
 	if (stream_leaps(s))
 		go_ahead(h, o, s->back, s->stride, s->window);
 	else if (window >= STREAM_RUN)
-		go_ahead(h, o, next, 0, window);
+		go_ahead(h, o, next - 1, 0, window);
 }
 
 void
@@ -149,8 +151,8 @@ ahead_goes_on(struct handler *h, struct stream *s, const struct run *r)
 	stream_given(s, r->first, r->n);
 	/* One page alone may be of a stream that leapt and was forgotten. */
 	if (r->n > 1 || s->window > 1)
-		go_ahead(h, r->o, last->pindex + 1, 0,
-		    US_MAX(s->window, STREAM_RUN));
+		go_ahead(
+		    h, r->o, last->pindex, 0, US_MAX(s->window, STREAM_RUN));
 }
 
 void

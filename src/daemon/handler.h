@@ -23,8 +23,8 @@
 
 /*
  * What a thread that answers its own faults (see inline.h) leaves to another: a
- * fault, or reading ahead: a window of a stream from fault.va on, or what it
- * comes to by leaps from there.
+ * fault, or reading ahead of a stream: the window behind its last page, which is at
+ * fault.va, or what it comes to by leaps from there.
  */
 struct note {
 	struct pmap_fault fault;

@@ -595,6 +595,44 @@ test_many_reads(void **state)
 	closes();
 }
 
+/* How many reads are started for a note that page `last` of a stream was read. */
+static uint64_t
+note_reads(pindex_t last)
+{
+	struct handler *h = &s.handler[0];
+	struct note note = {.fault = {.va = va_of(last)}, .window = 8};
+	uint64_t before = pg->ctr.swap_reads;
+
+	mtx_lock(&pg->lock);
+	assert_true(handler_note(h, note));
+	mtx_unlock(&pg->lock);
+	(void)handler_step(h);
+	sim_drain(&s);
+	return pg->ctr.swap_reads - before;
+}
+
+/* A stream whose last page is out, as when a range was taken out, is not read ahead of. */
+static void
+test_late_note(void **state)
+{
+	struct object *first, *second;
+
+	(void)state;
+	opens(200, 500, false);
+	first = map(0, 100);
+	second = map(100, 100);
+	fill(0, 200, 'a');
+	page_out(first, 0, 100);
+	page_out(second, 0, 100);
+	reads(40); /* which is in memory now, and no other */
+	assert_int_not_equal(note_reads(40), 0);
+	assert_int_equal(note_reads(80), 0);
+	/* Nor does it go on in what happens to lie behind. */
+	reads(99);
+	assert_int_equal(note_reads(99), 0);
+	closes();
+}
+
 /* Each page-out takes a new block; the old one goes when it is written. */
 static void
 test_reallocated(void **state)
@@ -1251,6 +1289,7 @@ main(void)
 	    cmocka_unit_test(test_stale_ahead),
 	    cmocka_unit_test(test_own_fault),
 	    cmocka_unit_test(test_many_reads),
+	    cmocka_unit_test(test_late_note),
 	    cmocka_unit_test(test_reallocated),
 	    cmocka_unit_test(test_write_error),
 	    cmocka_unit_test(test_read_error),
