@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -35,6 +36,8 @@ def arguments():
                    "expression is found in")
     p.add_argument("--sides", default=env("BENCH_SIDES", ""),
                    help="only these, separated by commas")
+    p.add_argument("--seed", type=int, default=env("BENCH_SEED"),
+                   help="of the order in which the sides take turns")
     p.add_argument("--quick", action="store_true",
                    help="a few rows, one round; fails below a floor")
     p.add_argument("--list", action="store_true", help="list the rows")
@@ -43,6 +46,7 @@ def arguments():
     a = p.parse_args()
     a.rounds = int(a.rounds or (1 if a.quick else 3))
     a.seconds = float(a.seconds or (2 if a.quick else 3))
+    a.seed = int(a.seed or time.time())
     return a
 
 
@@ -64,6 +68,7 @@ class Bench:
         self.swap_size = max([j.mib for j in self.jobs] + [1024]) * 8 // 5 * MIB
         self.dir = None
         self.sides = {}
+        self.order = random.Random(a.seed)
         self.raw = {}           # job: side: [numbers of each round]
         self.expected = {}      # job: what the program says
         self.failures = []
@@ -149,12 +154,13 @@ class Bench:
         rounds = self.args.rounds
         for n in range(rounds):
             for job in self.jobs:
-                if job.rounds and n >= job.rounds:
-                    continue
-                for name in job.all_sides():
-                    if name in self.sides:
-                        self.measure(job, name, f"round {n + 1} of {rounds}  "
-                                     f"{job.name:18} {name:11}")
+                sides = [s for s in job.all_sides() if s in self.sides]
+                # What the one before it has left, in free memory above all, is no
+                # property of any side.
+                self.order.shuffle(sides)
+                for name in sides:
+                    self.measure(job, name, f"round {n + 1} of {rounds}  "
+                                 f"{job.name:18} {name:11}")
 
     # ---- results ----
 

@@ -18,7 +18,6 @@ class Job:
     sides: tuple = ALL
     fio: tuple = ()         # arguments of fio: then the disk is a side, too
     app: bool = False
-    rounds: int = 0         # at most so many; 0: as many as asked for
     quick: bool = False     # part of the quick run
 
     def all_sides(self):
@@ -78,10 +77,10 @@ JOBS = [
         sides=FITS),
     Job("blist", ("blist",), sides=("uswap",), app=True),
 
-    Job("sort", ("sort", 1000), mib=512, ram=256, app=True, rounds=1),
-    Job("sqlite", ("sqlite",), mib=600, ram=256, app=True, rounds=1),
-    Job("redis", ("redis",), app=True, rounds=1),
-    Job("numpy", ("numpy",), mib=512, ram=256, app=True, rounds=1),
+    Job("sort", ("sort", 1000), mib=512, ram=256, app=True),
+    Job("sqlite", ("sqlite",), mib=600, ram=256, app=True),
+    Job("redis", ("redis",), app=True),
+    Job("numpy", ("numpy",), mib=512, ram=256, app=True),
     Job("fits", ("fits",), mib=600, ram=4096, sides=FITS, app=True),
 
     *[Job(f"big-{name}", what, mib=2560, ram=640, sides=FILES)
