@@ -46,7 +46,7 @@ def arguments():
     a = p.parse_args()
     a.rounds = int(a.rounds or (1 if a.quick else 3))
     a.seconds = float(a.seconds or (2 if a.quick else 3))
-    a.seed = int(a.seed or time.time())
+    a.seed = int(time.time() if a.seed is None else a.seed)
     return a
 
 

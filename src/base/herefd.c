@@ -96,14 +96,20 @@ herefd_keep(struct herefd *h, int number, int fresh, bool better)
 		shut(fresh);
 }
 
+bool
+herefd_is(const struct herefd *h, int number)
+{
+	long me = syscall(SYS_gettid);
+
+	return syscall(SYS_kcmp, me, h->owner, KCMP_FILE, number, h->fd) == 0;
+}
+
 void
 herefd_close(struct herefd *h)
 {
 	int here = atomic_exchange(&h->here, -1);
-	long me = syscall(SYS_gettid);
 
-	if (here >= 0 &&
-	    syscall(SYS_kcmp, me, h->owner, KCMP_FILE, here, h->fd) == 0)
+	if (here >= 0 && herefd_is(h, here))
 		shut(here);
 }
 

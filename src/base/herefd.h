@@ -35,6 +35,8 @@ void herefd_init(struct herefd *, int fd);
 void herefd_moved(struct herefd *, int fd);
 /* Its number in the calling thread's table, or -errno. */
 int herefd_get(struct herefd *);
+/* Whether number, from herefd_get, still means that file.  False: not known. */
+bool herefd_is(const struct herefd *, int number);
 /*
  * number, from herefd_get, was refused.  Returns a fresh duplicate or -errno; the
  * caller tries again with it and says to herefd_keep whether that went better:

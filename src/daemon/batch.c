@@ -29,6 +29,29 @@ batch_page(const struct pageout *po, uint32_t i)
 	return page_of(&po->pg->pages, po->batch->order[i].value);
 }
 
+/*
+ * A page reads as zeros, and so must what is remembered of it; a block that it has for
+ * good stays.  What its slot is to hold.
+ */
+static uint32_t
+emptied(struct pager *pg, const struct page *p)
+{
+	struct object *o = pager_object(pg, p);
+
+	if (o->reserved && swblk_valid(swmap_get(&o->swmap, p->pindex)))
+		return SLOT_RESERVED;
+	pager_unswapped(pg, o, p->pindex);
+	return SLOT_NONE;
+}
+
+/* Pages are gone that had no frame whose end would tell. */
+static void
+tell_memory(struct pager *pg)
+{
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
 /* ---- sealed: nothing has to be moved or looked at ------------------------ */
 
 /*
@@ -114,6 +137,8 @@ batch_sealed(struct pageout *po)
 	gone = b->n - kept;
 	pg->ctr.clean_drops += gone;
 	b->n = kept;
+	if (gone > 0)
+		tell_memory(pg);
 	return gone;
 }
 
@@ -175,7 +200,7 @@ batch_remove(struct pageout *po)
 
 /*
  * Lock held.  A page that was not there was dropped by the program with a raw
- * system call: it reads as zeros now, and so must what we remember of it.
+ * system call: it reads as zeros now.
  */
 static void
 batch_removed(struct pageout *po)
@@ -196,8 +221,8 @@ batch_removed(struct pageout *po)
 		}
 		frames_free(&pg->frames, b->frame[i], 1);
 		if (b->fate[i] == VANISHED) {
-			pager_unswapped(pg, pager_object(pg, p), p->pindex);
-			(void)pager_page_gone(pg, p, SLOT_NONE);
+			(void)pager_page_gone(pg, p, emptied(pg, p));
+			tell_memory(pg);
 			continue;
 		}
 		pager_unbusy(pg, p);
@@ -299,10 +324,7 @@ batch_classified(struct pageout *po, bool keep)
 			pg->ctr.clean_drops++;
 		} else {
 			pg->ctr.zero_drops++;
-			if (!o->reserved)
-				pager_unswapped(pg, o, p->pindex);
-			else if (swblk_valid(swmap_get(&o->swmap, p->pindex)))
-				slot = SLOT_RESERVED;
+			slot = emptied(pg, p);
 		}
 		b->loose[gone++] = pager_page_gone(pg, p, slot);
 	}

@@ -31,7 +31,7 @@ void batch_add(struct pageout *, struct page *);
  * meanwhile.
  */
 uint32_t batch_deactivate(struct pageout *);
-/* The same of an inactive page. */
+/* Adds a page, as batch_add does, of those that are inactive. */
 void batch_add_inactive(struct pageout *, struct page *);
 /*
  * Looks at the pages of the batch, which are inactive: what is all zeros, or the

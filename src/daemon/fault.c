@@ -340,7 +340,7 @@ fault_resolve(struct handler *h, const struct pmap_fault *f)
 		return fault_unmapped(pg, f);
 	o = e->object;
 	if (o->frozen && !fault_is_own(pg, f))
-		return ANSWERED; /* it is woken when that is over */
+		return LEFT; /* it is woken when that is over */
 	i = (pindex_t)atop(f->va - o->base);
 	slot = object_slot(&pg->objects, o, i);
 	if (slot_is_page(slot))

@@ -289,13 +289,18 @@ answer_alone(struct handler *h, const struct pmap_fault *f)
 static void
 answer_notes(struct handler *h)
 {
-	uint32_t n = atomic_load(&h->notes);
+	struct note note[nitems(h->note)];
+	uint32_t n;
 
+	mtx_lock(&h->pg->lock);
+	n = h->notes;
+	memcpy(note, h->note, n * sizeof(*note));
+	mtx_unlock(&h->pg->lock);
 	if (n == 0)
 		return;
 	for (uint32_t i = 0; i < n; i++)
-		if (h->note[i].window == 0)
-			answer_alone(h, &h->note[i].fault);
+		if (note[i].window == 0)
+			answer_alone(h, &note[i].fault);
 	mtx_lock(&h->pg->lock);
 	h->notes = 0;
 	pager_wake(h->pg);

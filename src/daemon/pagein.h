@@ -13,7 +13,7 @@ enum answer {
 	LEFT, /* to who has the page: it will be answered */
 	STRAY, /* nothing is managed there, or not any more */
 	LOST, /* the page could not be read: the access ends in SIGBUS */
-	WAIT, /* nothing was done: it must be tried again later */
+	WAIT, /* it must be tried again later; a read may have been started */
 };
 
 /*

@@ -11,7 +11,9 @@
  * that two calls never work on the same page at once (the page is busy).
  *
  * Context: any pager thread, no lock needed; calls sleep in the kernel at
- * most for its own locks.  Nothing allocates.
+ * most for its own locks.  Nothing allocates.  But the kernel does, for pages that are
+ * entered: where it has no memory and kills nobody for it, the caller waits until it
+ * has, as the program would in a fault of the kernel's.
  * Errors: 0 or -errno.  -ENOENT means that the program's range is not mapped
  * or not managed any more (it went behind our back): the page is gone.
  */

@@ -63,8 +63,9 @@ uffdpmap(struct pmap *pm)
 
 /*
  * A number that means another file now is refused, for no other has these
- * operations; but so is a range that is not ours any more.  A fresh descriptor
- * tells the two apart.  The kernel writes nothing but results into arg.
+ * operations; but so is a range that is not ours any more.  The kernel tells the two
+ * apart, or, where it may not be asked, a fresh descriptor does, for which the program
+ * may have no number left.  It writes nothing but results into arg.
  */
 int
 uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)
@@ -78,6 +79,10 @@ uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)
 	if (r == 0 || (fd >= 0 && (errno == EAGAIN || errno == EEXIST)))
 		return r;
 	error = errno;
+	if (fd >= 0 && herefd_is(&u->fd, fd)) {
+		errno = error;
+		return r;
+	}
 	fresh = herefd_again(&u->fd);
 	KASSERT(
 	    fresh >= 0, "the userfaultfd is out of reach: errno %d", -fresh);

@@ -170,8 +170,8 @@ uffd_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
 /*
  * MOVE asks of the frame that it is managed, but not of the page: from what
  * the program has mapped behind our back it would take the contents.  So the
- * first page is looked at, by an ioctl that does nothing else to it; the
- * others are in the same mapping, or MOVE refuses.
+ * first page is looked at, by an ioctl that at most takes a protection from it, which it
+ * does not need to be moved; the others are in the same mapping, or MOVE refuses.
  */
 static int
 try_move(struct uffdpmap *u, uintptr_t va, char *frame, uint32_t n)

@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <time.h>
 
 #include "base/base.h"
 #include "page/pmap.h"
@@ -99,6 +100,18 @@ uffd_wake(struct pmap *pm, uintptr_t va, uint32_t n)
 
 /* ---- many pages ------------------------------------------------------- */
 
+/* A page must not be given up because there was no memory for it. */
+static void
+wait_for_kernel(unsigned times)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	if (times < UFFD_TRIES)
+		sched_yield();
+	else
+		(void)nanosleep(&ms, NULL);
+}
+
 /*
  * Does all of a range that can be done.  The step halves when a range is
  * refused and doubles when one is accepted, so a whole range takes one ioctl
@@ -121,13 +134,11 @@ uffd_sweep(struct uffdpmap *u, uffd_try_t *try, uintptr_t va, const char *src,
 			done += (uint32_t)r;
 			step *= 2;
 			again = 0;
-		} else if (r == -EAGAIN && again++ < UFFD_TRIES) {
-			sched_yield();
+		} else if (r == -EAGAIN || r == -ENOMEM) {
+			wait_for_kernel(again++);
 		} else if (r == -EEXIST) {
 			uffd_wake(&u->pm, va + ptoa(done), 1);
 			done++;
-		} else if (r == -EAGAIN || r == -ENOMEM) {
-			return r;
 		} else if (step > 1) {
 			step /= 2;
 		} else {

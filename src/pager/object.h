@@ -15,6 +15,7 @@
  *	O5  the tag is that of the block's contents, whatever is in memory
  *	O6  leaves counts the windows that have a leaf; their pages of root
  *	    are marked as used, if there are marks
+ *	O7  a page with PG_CLEAN has a block, and its frame holds what that does
  *
  * Context: everything here is serialised by the pager's lock.
  */

@@ -28,9 +28,9 @@ concerned(void)
 	return whose == PROGRAMS;
 }
 
-/* The first managed part, of those that may be written to, of [*a, end). */
+/* The first managed part of [*a, end) that may be used so. */
 static bool
-next_part(uintptr_t *a, uintptr_t end, uintptr_t *ret_end)
+next_part(uintptr_t *a, uintptr_t end, unsigned use, uintptr_t *ret_end)
 {
 	const struct range *e;
 	struct guard g;
@@ -42,7 +42,7 @@ next_part(uintptr_t *a, uintptr_t end, uintptr_t *ret_end)
 		if (e->start > *a)
 			*a = e->start;
 		*ret_end = e->end < end ? e->end : end;
-		found = (e->flags & RANGE_WRITE) != 0;
+		found = (e->flags & use) != 0;
 		if (!found)
 			*a = *ret_end;
 	}
@@ -69,7 +69,8 @@ uswap_preload_bring(const void *p, size_t len, int write)
 
 	if (p == NULL || end < a || !concerned())
 		return 0;
-	for (; next_part(&a, end, &stop); a = stop)
+	for (; next_part(&a, end, write ? RANGE_WRITE : RANGE_PROT, &stop);
+	     a = stop)
 		for (some = 1; a < stop; a = (a & ~(PAGE - 1)) + PAGE)
 			touch((unsigned char *)a, write != 0);
 	return some;

@@ -12,7 +12,7 @@
 
 /*
  * Touches the managed pages of a range, for writing if `write`, so that they come
- * in.  1 if there were any; what the program may not write to is left alone.
+ * in.  1 if there were any; what the program may not use so is left alone.
  */
 int uswap_preload_bring(const void *p, size_t len, int write);
 /* Whether a part of the range is managed. */

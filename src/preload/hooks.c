@@ -117,8 +117,7 @@ map_over(void *addr, uintptr_t start, uintptr_t end, int prot)
 	/* What the program advised was about the memory before this. */
 	(void)raw_madvise(addr, end - start, MADV_KEEPONFORK);
 	(void)raw_madvise(addr, end - start, MADV_DODUMP);
-	ranges_add(
-	    &preload.ranges, start, end, prot & PROT_WRITE ? RANGE_WRITE : 0);
+	ranges_add(&preload.ranges, start, end, range_prot(prot));
 	return error;
 }
 
@@ -161,7 +160,7 @@ take_in(void *addr, size_t len, int prot)
 {
 	bool young = preload.state == ACTIVE && len < SMALL;
 	unsigned flags =
-	    (prot & PROT_WRITE ? RANGE_WRITE : 0) | (young ? RANGE_YOUNG : 0);
+	    range_prot(prot) | (young ? (unsigned)RANGE_YOUNG : 0U);
 	uintptr_t start, end;
 	int error = 0;
 
@@ -321,8 +320,8 @@ mprotect_locked(void *addr, size_t len, int prot, int key)
 	error = raw_mprotect(addr, len, prot, key) == 0 ? 0 : -errno;
 	if ((error == 0 || (error == -ENOMEM && write)) &&
 	    span(addr, len, &start, &end)) {
-		ranges_flag(&preload.ranges, start, end,
-		    write ? RANGE_WRITE : 0, write ? 0 : RANGE_WRITE);
+		ranges_flag(&preload.ranges, start, end, range_prot(prot),
+		    RANGE_PROT & ~range_prot(prot));
 		preload_grown();
 	}
 	return error;
@@ -417,7 +416,7 @@ preload_fill_gaps(uintptr_t start, uintptr_t end)
 		if (raw_madvise((void *)a, stop - a, MADV_COLD) == 0 &&
 		    (preload.state != ACTIVE ||
 			uswap_manage(preload.u, (void *)a, stop - a) == 0))
-			ranges_add(&preload.ranges, a, stop, RANGE_WRITE);
+			ranges_add(&preload.ranges, a, stop, RANGE_PROT);
 	}
 }
 

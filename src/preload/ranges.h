@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 enum {
 	RANGE_WRITE = 1, /* mapped with PROT_WRITE */
@@ -35,7 +36,17 @@ enum {
 	RANGE_NEW = 32, /* locked by the mlockall that goes on */
 	RANGE_YOUNG = 64, /* not managed yet: see preload_settle */
 	RANGE_OTHER = 128, /* of guards: in memory that was not in the table */
+	RANGE_READ = 256, /* mapped with PROT_READ */
 };
+
+#define RANGE_PROT (RANGE_READ | RANGE_WRITE)
+
+static inline unsigned
+range_prot(int prot)
+{
+	return (prot & PROT_READ ? RANGE_READ : 0U) |
+	       (prot & PROT_WRITE ? RANGE_WRITE : 0U);
+}
 
 struct range {
 	uintptr_t start;

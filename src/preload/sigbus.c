@@ -45,11 +45,30 @@ sigbus_init(void)
 static const sigset_t *
 strip(int how, const sigset_t *set, sigset_t *copy)
 {
-	if (!preload.inline_faults || set == NULL || how == SIG_UNBLOCK)
-		return set;
+	if (set == NULL)
+		return NULL;
 	*copy = *set;
-	sigdelset(copy, SIGBUS);
+	if (how != SIG_UNBLOCK)
+		sigdelset(copy, SIGBUS);
 	return copy;
+}
+
+/*
+ * Both sets are our own for the kernel: one that is out would make it fail after it has
+ * changed the mask.
+ */
+static int
+mask(mask_fn *next, int how, const sigset_t *set, sigset_t *old)
+{
+	sigset_t copy, was;
+	int ret;
+
+	if (!preload.inline_faults)
+		return next(how, set, old);
+	ret = next(how, strip(how, set, &copy), &was);
+	if (ret == 0 && old != NULL)
+		*old = was;
+	return ret;
 }
 
 /*
@@ -113,19 +132,15 @@ signal(int sig, sighandler_t handler)
 HOOK int
 sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
-	sigset_t copy;
-
 	if (next_sigprocmask == NULL)
 		sigbus_init();
-	return next_sigprocmask(how, strip(how, set, &copy), old);
+	return mask(next_sigprocmask, how, set, old);
 }
 
 HOOK int
 pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
-	sigset_t copy;
-
 	if (next_pthread_sigmask == NULL)
 		sigbus_init();
-	return next_pthread_sigmask(how, strip(how, set, &copy), old);
+	return mask(next_pthread_sigmask, how, set, old);
 }

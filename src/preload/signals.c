@@ -96,6 +96,7 @@ epoll_pwait2(int ep, struct epoll_event *e, int n, const struct timespec *t,
 HOOK int
 sigaltstack(const stack_t *ss, stack_t *old)
 {
+	stack_t was;
 	int ret;
 
 	if (ss != NULL && (ss->ss_flags & SS_DISABLE) == 0 &&
@@ -103,8 +104,10 @@ sigaltstack(const stack_t *ss, stack_t *old)
 		errno = ENOMEM;
 		return -1;
 	}
-	AGAIN(ret, NEXT(sigaltstack)(ss, old), ret == -1 && errno == EFAULT,
-	    IN(ss, sizeof(*ss)) | OUT(old, sizeof(*old)))
+	AGAIN(ret, NEXT(sigaltstack)(ss, &was), ret == -1 && errno == EFAULT,
+	    IN(ss, sizeof(*ss)))
+	if (ret == 0 && old != NULL)
+		*old = was;
 	return ret;
 }
 

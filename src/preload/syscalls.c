@@ -126,20 +126,10 @@ bring_messages(struct mmsghdr *m, unsigned n)
 	    (d, a, n), IN(a, n))                                               \
 	X(int, setsockopt, (int d, int l, int o, const void *p, socklen_t n),  \
 	    (d, l, o, p, n), IN(p, n))                                         \
-	X(int, getsockopt, (int d, int l, int o, void *p, socklen_t *n),       \
-	    (d, l, o, p, n), OUT(n, sizeof(*n)) | OUT(p, *n))                  \
 	X(int, getsockname, (int d, struct sockaddr *a, socklen_t *n),         \
 	    (d, a, n), OUT(n, sizeof(*n)) | OUT(a, *n))                        \
 	X(int, getpeername, (int d, struct sockaddr *a, socklen_t *n),         \
 	    (d, a, n), OUT(n, sizeof(*n)) | OUT(a, *n))                        \
-	X(ssize_t, send, (int d, const void *p, size_t n, int f),              \
-	    (d, p, n, f), IN(p, n))                                            \
-	X(ssize_t, sendto,                                                     \
-	    (int d, const void *p, size_t n, int f, const struct sockaddr *a,  \
-		socklen_t l),                                                  \
-	    (d, p, n, f, a, l), IN(p, n) | IN(a, l))                           \
-	X(ssize_t, sendmsg, (int d, const struct msghdr *m, int f), (d, m, f), \
-	    bring_message(m))                                                  \
 	X(int, epoll_ctl, (int e, int o, int d, struct epoll_event *p),        \
 	    (e, o, d, p), IN(p, sizeof(*p)))                                   \
 	X(int, epoll_wait, (int e, struct epoll_event *p, int n, int t),       \
@@ -153,13 +143,8 @@ bring_messages(struct mmsghdr *m, unsigned n)
 		OUT(t, sizeof(*t)))                                            \
 	X(int, nanosleep, (const struct timespec *a, struct timespec *b),      \
 	    (a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                    \
-	X(int, timerfd_settime,                                                \
-	    (int d, int f, const struct itimerspec *a, struct itimerspec *b),  \
-	    (d, f, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))              \
 	X(int, signalfd, (int d, const sigset_t *s, int f), (d, s, f),         \
 	    IN(s, sizeof(*s)))                                                 \
-	X(int, sigprocmask, (int h, const sigset_t *a, sigset_t *b),           \
-	    (h, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                 \
 	X(int, inotify_add_watch, (int d, const char *a, uint32_t m),          \
 	    (d, a, m), NAME(a))                                                \
 	X(int, sendmmsg, (int d, struct mmsghdr *m, unsigned n, int f),        \
@@ -210,10 +195,6 @@ bring_messages(struct mmsghdr *m, unsigned n)
 	    IN(t, 2 * sizeof(*t)))                                             \
 	X(int, socketpair, (int d, int t, int p, int v[2]), (d, t, p, v),      \
 	    OUT(v, 2 * sizeof(*v)))                                            \
-	X(int, setitimer,                                                      \
-	    (__itimer_which_t w, const struct itimerval *a,                    \
-		struct itimerval *b),                                          \
-	    (w, a, b), IN(a, sizeof(*a)) | OUT(b, sizeof(*b)))                 \
 	X(int, setrlimit, (__rlimit_resource_t w, const struct rlimit *r),     \
 	    (w, r), IN(r, sizeof(*r)))
 
@@ -289,6 +270,59 @@ opendir(const char *path)
 }
 
 /* ---- results that would be lost with the call ---------------------------- */
+
+/* SO_ERROR forgets what it tells.  What is longer than this only tells. */
+#define OPTION_MAX 256
+
+HOOK int
+getsockopt(int fd, int level, int option, void *p, socklen_t *n)
+{
+	char mine[OPTION_MAX];
+	socklen_t len;
+	int ret;
+
+	if (p == NULL || n == NULL || *n > sizeof(mine)) {
+		AGAIN(ret, NEXT(getsockopt)(fd, level, option, p, n),
+		    ret == -1 && errno == EFAULT,
+		    OUT(n, sizeof(*n)) | OUT(p, *n))
+		return ret;
+	}
+	len = *n;
+	ret = NEXT(getsockopt)(fd, level, option, mine, &len);
+	if (ret == 0) {
+		memcpy(p, mine, len < *n ? len : *n);
+		*n = len;
+	}
+	return ret;
+}
+
+HOOK int
+timerfd_settime(
+    int fd, int flags, const struct itimerspec *t, struct itimerspec *old)
+{
+	struct itimerspec was;
+	int ret;
+
+	AGAIN(ret, NEXT(timerfd_settime)(fd, flags, t, &was),
+	    ret == -1 && errno == EFAULT, IN(t, sizeof(*t)))
+	if (ret == 0 && old != NULL)
+		*old = was;
+	return ret;
+}
+
+HOOK int
+setitimer(
+    __itimer_which_t which, const struct itimerval *t, struct itimerval *old)
+{
+	struct itimerval was;
+	int ret;
+
+	AGAIN(ret, NEXT(setitimer)(which, t, &was),
+	    ret == -1 && errno == EFAULT, IN(t, sizeof(*t)))
+	if (ret == 0 && old != NULL)
+		*old = was;
+	return ret;
+}
 
 HOOK pid_t
 waitpid(pid_t pid, int *status, int options)
@@ -412,7 +446,7 @@ give(transfer *t, int fd, char *p, size_t n, void *how)
 		    !uswap_preload_missing(p + done))
 			break;
 	}
-	return done > 0 || n == 0 ? (ssize_t)done : r;
+	return done > 0 ? (ssize_t)done : r;
 }
 
 static ssize_t
@@ -446,6 +480,48 @@ pwrite(int fd, const void *p, size_t n, off_t off)
 
 HOOK ssize_t pwrite64(int, const void *, size_t, off_t)
     __attribute__((alias("pwrite")));
+
+struct to {
+	int flags;
+	const struct sockaddr *name;
+	socklen_t len;
+};
+
+static ssize_t
+t_sendto(int fd, char *p, size_t n, void *how)
+{
+	const struct to *to = how;
+
+	(void)IN(to->name, to->len);
+	return NEXT(sendto)(fd, p, n, to->flags, to->name, to->len);
+}
+
+HOOK ssize_t
+sendto(int fd, const void *p, size_t n, int flags, const struct sockaddr *name,
+    socklen_t len)
+{
+	struct to to = {flags, name, len};
+
+	return give(t_sendto, fd, (char *)p, n, &to);
+}
+
+HOOK ssize_t
+send(int fd, const void *p, size_t n, int flags)
+{
+	return sendto(fd, p, n, flags, NULL, 0);
+}
+
+/* What is sent of a stream could end at a page that is out: all come in before. */
+HOOK ssize_t
+sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	ssize_t ret;
+
+	(void)bring_message(m);
+	AGAIN(ret, NEXT(sendmsg)(fd, m, flags), ret == -1 && errno == EFAULT,
+	    bring_message(m))
+	return ret;
+}
 
 /* ---- what takes bytes from the kernel ------------------------------------ */
 
@@ -730,11 +806,20 @@ pwritev(int fd, const struct iovec *v, int n, off_t off)
 HOOK ssize_t
 preadv2(int fd, const struct iovec *v, int n, off_t off, int flags)
 {
-	(void)flags; /* hints, but for RWF_NOWAIT: it may wait as well */
-	return off == -1 ? readv(fd, v, n) : preadv(fd, v, n, off);
+	size_t len = vector_len(v, n), used;
+	char *b = bounce_get(len);
+	struct iovec one = {b, len};
+	ssize_t ret;
+
+	if (b == NULL)
+		return -1;
+	ret = NEXT(preadv2)(fd, &one, 1, off, flags);
+	used = ret > 0 ? (size_t)ret : 0;
+	vector_copy(v, n, b, used, 1);
+	bounce_put(b, len, used);
+	return ret;
 }
 
-/* Flags matter here, so that it is made again. */
 HOOK ssize_t
 pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
 {
@@ -764,7 +849,7 @@ recvmsg(int fd, struct msghdr *m, int flags)
 	    .msg_namelen = sizeof(name),
 	    .msg_iov = &one,
 	    .msg_iovlen = 1,
-	    .msg_control = control,
+	    .msg_control = m->msg_control != NULL ? control : NULL,
 	    .msg_controllen = m->msg_controllen < sizeof(control)
 				  ? m->msg_controllen
 				  : sizeof(control)};
@@ -786,7 +871,8 @@ recvmsg(int fd, struct msghdr *m, int flags)
 			memcpy(m->msg_name, &name,
 			    mine.msg_namelen < m->msg_namelen ? mine.msg_namelen
 							      : m->msg_namelen);
-		memcpy(m->msg_control, control, mine.msg_controllen);
+		if (m->msg_control != NULL)
+			memcpy(m->msg_control, control, mine.msg_controllen);
 		m->msg_namelen = m->msg_name != NULL ? mine.msg_namelen : 0;
 		m->msg_controllen = mine.msg_controllen;
 		m->msg_flags = mine.msg_flags;
@@ -795,13 +881,28 @@ recvmsg(int fd, struct msghdr *m, int flags)
 	return ret;
 }
 
+/* The kernel, too, looks at the time only when a message has come. */
+static int
+is_over(const struct timespec *begin, const struct timespec *t)
+{
+	struct timespec now;
+	int64_t ns;
+
+	if (t == NULL)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	ns = (int64_t)(now.tv_sec - begin->tv_sec - t->tv_sec) * 1000000000;
+	return ns + now.tv_nsec - begin->tv_nsec >= t->tv_nsec;
+}
+
 HOOK int
 recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
 {
+	struct timespec begin;
 	unsigned i;
 
-	(void)t;
-	for (i = 0; i < n; i++) {
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (i = 0; i < n && (i == 0 || !is_over(&begin, t)); i++) {
 		ssize_t r = recvmsg(fd, &m[i].msg_hdr, flags & ~MSG_WAITFORONE);
 
 		if (r < 0)

@@ -37,6 +37,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -675,7 +676,176 @@ t_events(void)
 	unlink(text("%s/new", dir));
 }
 
+/* What a call says of before is lost if it is made again. */
+static void
+t_before(void)
+{
+	struct itimerspec *it = take(sizeof(*it));
+	struct itimerval *iv = take(sizeof(*iv));
+	sigset_t *set = take(sizeof(*set)), *old = take(sizeof(*old));
+	stack_t *stack = take(sizeof(*stack));
+	int *error = take(sizeof(*error)), s[2], fd;
+	socklen_t *len = take(sizeof(*len));
+	struct itimerspec t = {.it_interval = {1000, 0}, .it_value = {2000, 0}};
+	struct itimerval v = {.it_interval = {1000, 0}, .it_value = {2000, 0}};
+	static char first[65536], second[65536];
+	stack_t mine = {.ss_sp = first, .ss_size = sizeof(first)};
+
+	sigemptyset(old);
+	sigemptyset(set);
+	sigaddset(set, SIGUSR1);
+	out();
+	say(sigprocmask(SIG_BLOCK, set, old), NULL, 0);
+	say(sigismember(old, SIGUSR1), NULL, 0);
+	sigemptyset(set);
+	sigaddset(set, SIGUSR2);
+	out();
+	say(pthread_sigmask(SIG_BLOCK, set, old), NULL, 0);
+	say(sigismember(old, SIGUSR1) * 2 + sigismember(old, SIGUSR2), NULL, 0);
+	out();
+	say(sigprocmask(SIG_UNBLOCK, set, NULL), NULL, 0);
+	sigaddset(set, SIGUSR1);
+	out();
+	say(sigprocmask(SIG_UNBLOCK, set, old), NULL, 0);
+	say(sigismember(old, SIGUSR1) * 2 + sigismember(old, SIGUSR2), NULL, 0);
+
+	MUST(sigaltstack(&mine, NULL) == 0);
+	mine.ss_sp = second;
+	out();
+	say(sigaltstack(&mine, stack), NULL, 0);
+	say(stack->ss_sp == first, NULL, 0);
+	mine.ss_flags = SS_DISABLE;
+	MUST(sigaltstack(&mine, NULL) == 0);
+
+	fd = timerfd_create(CLOCK_MONOTONIC, 0);
+	MUST(timerfd_settime(fd, 0, &t, NULL) == 0);
+	t.it_interval.tv_sec = 500;
+	out();
+	say(timerfd_settime(fd, 0, &t, it), &it->it_interval,
+	    sizeof(it->it_interval));
+	close(fd);
+	MUST(setitimer(ITIMER_VIRTUAL, &v, NULL) == 0);
+	memset(&v, 0, sizeof(v));
+	out();
+	say(setitimer(ITIMER_VIRTUAL, &v, iv), &iv->it_interval,
+	    sizeof(iv->it_interval));
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	MUST(write(s[0], "unread", 6) == 6);
+	close(s[1]);
+	(void)send(s[0], "x", 1, MSG_NOSIGNAL);
+	(void)recv(s[0], first, 1, 0);
+	*error = -1;
+	*len = sizeof(*error);
+	out();
+	say(getsockopt(s[0], SOL_SOCKET, SO_ERROR, error, len), error,
+	    sizeof(*error));
+	say(*len, NULL, 0);
+	out();
+	*len = sizeof(*error);
+	say(getsockopt(s[0], SOL_SOCKET, SO_TYPE, error, len), error,
+	    sizeof(*error));
+	say(getsockopt(s[0], SOL_SOCKET, SO_TYPE, NULL, len), NULL, 0);
+	close(s[0]);
+	/* Refused: the error is there to be told once. */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	(void)connect(fd,
+	    (struct sockaddr *)&(struct sockaddr_in){.sin_family = AF_INET,
+		.sin_port = htons(1),
+		.sin_addr = {htonl(INADDR_LOOPBACK)}},
+	    sizeof(struct sockaddr_in));
+	(void)poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
+	*len = sizeof(*error);
+	out();
+	say(getsockopt(fd, SOL_SOCKET, SO_ERROR, error, len), error,
+	    sizeof(*error));
+	out();
+	say(getsockopt(fd, SOL_SOCKET, SO_ERROR, error, len), error,
+	    sizeof(*error));
+	close(fd);
+}
+
+/* The program may only read it, and what is in it is given all the same. */
+static void
+t_readonly(void)
+{
+	char *p = take(8 * PAGE), *q = take(SIZE);
+	char *start = (char *)(((uintptr_t)p + PAGE) & ~(PAGE - 1));
+	int pipes[2];
+
+	memset(p, 0, 8 * PAGE);
+	fill(start, 4 * PAGE, 5);
+	snprintf(start + 3 * PAGE, PAGE, "%s/readonly", dir);
+	MUST(mprotect(start, 4 * PAGE, PROT_READ) == 0);
+	MUST(pipe(pipes) == 0);
+	out();
+	say(write(pipes[1], start, 3 * PAGE), NULL, 0);
+	say(read(pipes[0], q, SIZE), q, 3 * PAGE);
+	out();
+	say(mkdir(start + 3 * PAGE, 0700), NULL, 0);
+	out();
+	say(rmdir(start + 3 * PAGE), NULL, 0);
+	say(read(pipes[0], start, 0), NULL, 0);
+	MUST(mprotect(start, 4 * PAGE, PROT_READ | PROT_WRITE) == 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	out();
+	say(write(-1, start, 0), NULL, 0);
+}
+
 /* ---- threads ------------------------------------------------------------- */
+
+#define SENT ((size_t)1 << 20)
+
+static size_t drunk;
+static uint64_t drunk_sum;
+
+static void *
+drink(void *arg)
+{
+	static char all[2 * SENT];
+	size_t n = 0;
+	ssize_t r;
+
+	while (n < 2 * SENT &&
+	       (r = recv(*(int *)arg, all + n, 2 * SENT - n, 0)) > 0)
+		n += (size_t)r;
+	drunk = n;
+	drunk_sum = sum(all, n);
+	return NULL;
+}
+
+/* A stream takes all of it, although its middle is out. */
+static void
+t_sends(void)
+{
+	char *p = take(SENT);
+	struct iovec *v = take(2 * sizeof(*v));
+	struct msghdr *m = take(sizeof(*m));
+	pthread_t t;
+	int s[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, s) == 0);
+	MUST(pthread_create(&t, NULL, drink, &s[1]) == 0);
+	fill(p, SENT, 9);
+	out();
+	for (size_t i = 0; i < SENT / 2; i += PAGE)
+		(void)*(volatile char *)(p + i);
+	say(send(s[0], p, SENT, 0), NULL, 0);
+	memset(m, 0, sizeof(*m));
+	v[0] = (struct iovec){p, SENT / 3};
+	v[1] = (struct iovec){p + SENT / 3, SENT - SENT / 3};
+	m->msg_iov = v;
+	m->msg_iovlen = 2;
+	out();
+	for (size_t i = 0; i < SENT / 2; i += PAGE)
+		(void)*(volatile char *)(p + i);
+	say(sendmsg(s[0], m, 0), NULL, 0);
+	pthread_join(t, NULL);
+	say((long)drunk, &drunk_sum, sizeof(drunk_sum));
+	close(s[0]);
+	close(s[1]);
+}
 
 struct shared {
 	pthread_mutex_t mutex;
@@ -1146,6 +1316,9 @@ static const struct {
     {"addresses", t_addresses},
     {"waiting", t_waiting},
     {"events", t_events},
+    {"before", t_before},
+    {"readonly", t_readonly},
+    {"sends", t_sends},
     {"futex", t_futex},
     {"locks", t_locks},
     {"stack", t_stack},

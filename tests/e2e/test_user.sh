@@ -85,7 +85,7 @@ for name in $(cut -d: -f1 "$dir/native" | uniq); do
 	cat "$dir/err"
 done
 echo "$test: $results results, different:$different"
-[ "$results" -eq 155 ] || fail "$results results natively, not 155"
+[ "$results" -eq 181 ] || fail "$results results natively, not 181"
 # Another process cannot look into pages that are out.
 [ "$different" = ' outside' ] || fail 'not those that are known to be different'
 

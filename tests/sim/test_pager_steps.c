@@ -323,6 +323,37 @@ test_sealed(void **state)
 	closes();
 }
 
+static void
+note_memory(void *arg)
+{
+	++*(int *)arg;
+}
+
+/* Who waits for memory hears of pages that leave without ever having had a frame. */
+static void
+test_sealed_tells(void **state)
+{
+	struct object *o;
+	int told_of = 0;
+
+	(void)state;
+	opens(128, 1000, false);
+	o = map(0, 128);
+	fill(0, 128, 'a');
+	page_out(o, 0, 128);
+	for (uint32_t i = 0; i < 128; i++)
+		reads(i);
+	for (uint32_t i = 40; i < 120; i++)
+		assert_true(sealed(o, i));
+	pg->event_arg = &told_of;
+	pg->have_memory = note_memory;
+	page_out(o, 40, 120);
+	pg->have_memory = NULL;
+	assert_int_equal(pg->ctr.clean_drops, 80);
+	assert_true(told_of > 0);
+	closes();
+}
+
 /*
  * A disk that does not keep up: what waits for it is as much as is needed, and the
  * program keeps the rest.  What is inactive has time to be touched.
@@ -1284,6 +1315,7 @@ main(void)
 	    cmocka_unit_test(test_two_devices),
 	    cmocka_unit_test(test_kept_after_read),
 	    cmocka_unit_test(test_sealed),
+	    cmocka_unit_test(test_sealed_tells),
 	    cmocka_unit_test(test_slow_disk),
 	    cmocka_unit_test(test_down_short),
 	    cmocka_unit_test(test_stale_ahead),

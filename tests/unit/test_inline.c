@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -497,6 +499,34 @@ test_descriptors(void **state)
 	closes();
 }
 
+/* No number is left in the program's table, and a window is refused in its middle. */
+static void
+test_no_number(void **state)
+{
+	struct rlimit had, none;
+	char *p;
+
+	(void)state;
+	opens("swap,size=16M");
+	p = region(N, 0);
+	for (uint32_t i = 40; i < N; i += 40)
+		assert_int_equal(mprotect(p + i * PAGE, PAGE, PROT_NONE), 0);
+	p[0] = 1; /* it has the number now that it will use */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &had), 0);
+	none = (struct rlimit){3, had.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (uint32_t i = 1; i < N; i++)
+		if (i % 40 != 0)
+			p[i * PAGE] = 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &had), 0);
+	page_out(p, 0, N / 2);
+	for (uint32_t i = 0; i < N; i++)
+		if (i == 0 || i % 40 != 0)
+			assert_int_equal(p[i * PAGE], 1);
+	unmap(p, N);
+	closes();
+}
+
 /* None stays open, and no device is held by one. */
 static void
 test_none_left(void **state)
@@ -655,6 +685,7 @@ main(void)
 	    cmocka_unit_test(test_many),
 	    cmocka_unit_test(test_stack),
 	    cmocka_unit_test(test_descriptors),
+	    cmocka_unit_test(test_no_number),
 	    cmocka_unit_test(test_none_left),
 	    cmocka_unit_test(test_contexts),
 	};
