@@ -64,8 +64,9 @@ uffdpmap(struct pmap *pm)
 /*
  * A number that means another file now is refused, for no other has these
  * operations; but so is a range that is not ours any more.  The kernel tells the two
- * apart, or, where it may not be asked, a fresh descriptor does, for which the program
- * may have no number left.  It writes nothing but results into arg.
+ * apart, or, where it may not be asked, a fresh descriptor does.  If the program has no
+ * number left for that either, nobody knows, and a page must not be given up.  The
+ * kernel writes nothing but results into arg.
  */
 int
 uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)

@@ -92,11 +92,18 @@ uswap_preload_holds(const void *p, size_t len)
 }
 
 HOOK int
-uswap_preload_missing(const void *p)
+uswap_preload_missing(const void *p, size_t len)
 {
+	unsigned char there[((size_t)1 << 20) / PAGE + 1];
 	uintptr_t a = (uintptr_t)p & ~(PAGE - 1);
-	unsigned char there = 1;
+	size_t n = ((uintptr_t)p + len - a + PAGE - 1) / PAGE;
 
-	return uswap_preload_holds((const void *)a, PAGE) &&
-	       syscall(SYS_mincore, a, PAGE, &there) == 0 && (there & 1) == 0;
+	if (n > sizeof(there) ||
+	    !uswap_preload_holds((const void *)a, n * PAGE) ||
+	    syscall(SYS_mincore, a, n * PAGE, there) != 0)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if ((there[i] & 1) == 0)
+			return 1;
+	return 0;
 }

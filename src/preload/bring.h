@@ -17,8 +17,8 @@
 int uswap_preload_bring(const void *p, size_t len, int write);
 /* Whether a part of the range is managed. */
 int uswap_preload_holds(const void *p, size_t len);
-/* Whether the page at p is managed and not in memory. */
-int uswap_preload_missing(const void *p);
+/* Whether of the range, 1 MiB at most, a page is not in memory, and some are managed. */
+int uswap_preload_missing(const void *p, size_t len);
 /*
  * Where faults are SIGBUS, the range never leaves memory from now on, as long as it
  * is mapped: the kernel writes to it when it likes.  0, or -errno: -ENOMEM more than

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 
 #include "preload/preload.h"
 
@@ -66,8 +67,8 @@ mask(mask_fn *next, int how, const sigset_t *set, sigset_t *old)
 	if (!preload.inline_faults)
 		return next(how, set, old);
 	ret = next(how, strip(how, set, &copy), &was);
-	if (ret == 0 && old != NULL)
-		*old = was;
+	if (ret == 0 && old != NULL) /* the rest is none of the kernel's */
+		memcpy(old, &was, NSIG / 8);
 	return ret;
 }
 

@@ -271,26 +271,24 @@ opendir(const char *path)
 
 /* ---- results that would be lost with the call ---------------------------- */
 
-/* SO_ERROR forgets what it tells.  What is longer than this only tells. */
-#define OPTION_MAX 256
-
+/* SO_ERROR forgets what it tells; the others only tell. */
 HOOK int
 getsockopt(int fd, int level, int option, void *p, socklen_t *n)
 {
-	char mine[OPTION_MAX];
+	int error, ret;
 	socklen_t len;
-	int ret;
 
-	if (p == NULL || n == NULL || *n > sizeof(mine)) {
+	if (level != SOL_SOCKET || option != SO_ERROR || p == NULL ||
+	    n == NULL || (int)*n < 0) {
 		AGAIN(ret, NEXT(getsockopt)(fd, level, option, p, n),
 		    ret == -1 && errno == EFAULT,
 		    OUT(n, sizeof(*n)) | OUT(p, *n))
 		return ret;
 	}
-	len = *n;
-	ret = NEXT(getsockopt)(fd, level, option, mine, &len);
+	len = *n < sizeof(error) ? *n : sizeof(error);
+	ret = NEXT(getsockopt)(fd, level, option, &error, &len);
 	if (ret == 0) {
-		memcpy(p, mine, len < *n ? len : *n);
+		memcpy(p, &error, len);
 		*n = len;
 	}
 	return ret;
@@ -426,24 +424,29 @@ copy_file_range(
 typedef ssize_t transfer(int fd, char *p, size_t n, void *how);
 
 /*
- * A call that stopped at a page which was not there has written what is before
- * it, and is to go on; where the page is there, it stopped for reasons of its own.
+ * A call that stopped at or near a page which was not there has written what is before
+ * it, and is to go on; where all is there, it stopped for reasons of its own.  One that
+ * has written nothing may be of those that take all or nothing.
  */
 static ssize_t
 give(transfer *t, int fd, char *p, size_t n, void *how)
 {
-	size_t done = 0;
+	size_t done = 0, step;
 	ssize_t r;
+	int some;
 
 	for (int stuck = 0; stuck < TRIES; stuck++) {
-		(void)IN(p + done, n - done < BOUNCE ? n - done : BOUNCE);
+		step = n - done < BOUNCE ? n - done : BOUNCE;
+		some = IN(p + done, stuck == 0 ? step : n - done);
 		r = t(fd, p + done, n - done, how);
 		if (r > 0) {
 			done += (size_t)r;
-			stuck = 0;
+			stuck = -1;
 		}
-		if (done == n || r == 0 || (r < 0 && errno != EFAULT) ||
-		    !uswap_preload_missing(p + done))
+		if (done == n || r == 0 || (r < 0 && errno != EFAULT))
+			break;
+		step = n - done < BOUNCE ? n - done : BOUNCE;
+		if (r > 0 ? !uswap_preload_missing(p + done, step) : !some)
 			break;
 	}
 	return done > 0 ? (ssize_t)done : r;
@@ -511,13 +514,25 @@ send(int fd, const void *p, size_t n, int flags)
 	return sendto(fd, p, n, flags, NULL, 0);
 }
 
-/* What is sent of a stream could end at a page that is out: all come in before. */
+/* The first of what a vector names: as much as one call is likely to send. */
+static void
+bring_head(const struct iovec *v, size_t n)
+{
+	size_t left = BOUNCE, some;
+
+	for (size_t i = 0; i < n && left > 0; i++, left -= some) {
+		some = v[i].iov_len < left ? v[i].iov_len : left;
+		(void)IN(v[i].iov_base, some);
+	}
+}
+
+/* What is sent of a stream could end at a page that is out. */
 HOOK ssize_t
 sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	ssize_t ret;
 
-	(void)bring_message(m);
+	bring_head(m->msg_iov, m->msg_iovlen);
 	AGAIN(ret, NEXT(sendmsg)(fd, m, flags), ret == -1 && errno == EFAULT,
 	    bring_message(m))
 	return ret;
@@ -881,28 +896,38 @@ recvmsg(int fd, struct msghdr *m, int flags)
 	return ret;
 }
 
-/* The kernel, too, looks at the time only when a message has come. */
+/* What is left of t since begin; false: nothing. */
 static int
-is_over(const struct timespec *begin, const struct timespec *t)
+is_left(const struct timespec *begin, const struct timespec *t,
+    struct timespec *left)
 {
 	struct timespec now;
-	int64_t ns;
 
-	if (t == NULL)
-		return 0;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (int64_t)(now.tv_sec - begin->tv_sec - t->tv_sec) * 1000000000;
-	return ns + now.tv_nsec - begin->tv_nsec >= t->tv_nsec;
+	left->tv_sec = t->tv_sec - (now.tv_sec - begin->tv_sec);
+	left->tv_nsec = t->tv_nsec - (now.tv_nsec - begin->tv_nsec);
+	if (left->tv_nsec < 0) {
+		left->tv_sec--;
+		left->tv_nsec += 1000000000;
+	} else if (left->tv_nsec >= 1000000000) {
+		left->tv_sec++;
+		left->tv_nsec -= 1000000000;
+	}
+	if (left->tv_sec >= 0)
+		return left->tv_sec > 0 || left->tv_nsec > 0;
+	*left = (struct timespec){0, 0};
+	return 0;
 }
 
+/* The kernel, too, looks at the time only when a message has come. */
 HOOK int
 recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
 {
-	struct timespec begin;
+	struct timespec begin, left;
 	unsigned i;
 
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	for (i = 0; i < n && (i == 0 || !is_over(&begin, t)); i++) {
+	for (i = 0; i < n; i++) {
 		ssize_t r = recvmsg(fd, &m[i].msg_hdr, flags & ~MSG_WAITFORONE);
 
 		if (r < 0)
@@ -910,7 +935,13 @@ recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
 		m[i].msg_len = (unsigned)r;
 		if (flags & MSG_WAITFORONE)
 			flags |= MSG_DONTWAIT;
+		if (t != NULL && !is_left(&begin, t, &left)) {
+			i++;
+			break;
+		}
 	}
+	if (t != NULL && i > 0)
+		*t = left;
 	return i > 0 || n == 0 ? (int)i : -1;
 }
 

@@ -50,7 +50,7 @@
 #include "support/must.h"
 
 #define PAGE    ((size_t)4096)
-#define MEM     ((size_t)4 << 20)
+#define MEM     ((size_t)8 << 20)
 #define SIZE    ((size_t)70000) /* of a buffer: neither pages nor a power of two */
 #define BALLAST ((size_t)40 << 20)
 
@@ -795,7 +795,7 @@ t_readonly(void)
 
 /* ---- threads ------------------------------------------------------------- */
 
-#define SENT ((size_t)1 << 20)
+#define SENT ((size_t)3 << 20)
 
 static size_t drunk;
 static uint64_t drunk_sum;
@@ -833,14 +833,15 @@ t_sends(void)
 		(void)*(volatile char *)(p + i);
 	say(send(s[0], p, SENT, 0), NULL, 0);
 	memset(m, 0, sizeof(*m));
-	v[0] = (struct iovec){p, SENT / 3};
-	v[1] = (struct iovec){p + SENT / 3, SENT - SENT / 3};
+	v[0] = (struct iovec){p, 1000};
+	v[1] = (struct iovec){p + 1000, SENT / 4 - 1000};
 	m->msg_iov = v;
 	m->msg_iovlen = 2;
 	out();
 	for (size_t i = 0; i < SENT / 2; i += PAGE)
 		(void)*(volatile char *)(p + i);
 	say(sendmsg(s[0], m, 0), NULL, 0);
+	shutdown(s[0], SHUT_WR);
 	pthread_join(t, NULL);
 	say((long)drunk, &drunk_sum, sizeof(drunk_sum));
 	close(s[0]);
