@@ -30,7 +30,7 @@
  * become active: what is used from now on gets room in the end, whatever was
  * here before.
  */
-#define STREAM_TURNS 8
+#define STREAM_TURNS 32
 
 /* What happens when the budget is used and swap space is full. */
 enum when_full {
