@@ -44,14 +44,6 @@ emptied(struct pager *pg, const struct page *p)
 	return SLOT_NONE;
 }
 
-/* Pages are gone that had no frame whose end would tell. */
-static void
-tell_memory(struct pager *pg)
-{
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
-}
-
 /* ---- sealed: nothing has to be moved or looked at ------------------------ */
 
 /*
@@ -137,8 +129,8 @@ batch_sealed(struct pageout *po)
 	gone = b->n - kept;
 	pg->ctr.clean_drops += gone;
 	b->n = kept;
-	if (gone > 0)
-		tell_memory(pg);
+	if (gone > 0) /* without a frame whose end would tell */
+		pager_have_memory(pg);
 	return gone;
 }
 
@@ -222,7 +214,7 @@ batch_removed(struct pageout *po)
 		frames_free(&pg->frames, b->frame[i], 1);
 		if (b->fate[i] == VANISHED) {
 			(void)pager_page_gone(pg, p, emptied(pg, p));
-			tell_memory(pg);
+			pager_have_memory(pg);
 			continue;
 		}
 		pager_unbusy(pg, p);

@@ -167,7 +167,6 @@ pagein_done(struct handler *h, struct pgio *io)
 	}
 	run_read(h, io, &r, wanted);
 	handler_io_put(h, io);
-	if (pg->have_memory != NULL) /* buffers, that is */
-		pg->have_memory(pg->event_arg);
+	pager_have_memory(pg); /* buffers, that is */
 	mtx_unlock(&pg->lock);
 }

@@ -72,8 +72,7 @@ pager_set_budget(struct pager *pg, const struct pager_params *p)
 	pg->inactive_goal = p->inactive_goal;
 	if (pg->need_pageout != NULL)
 		pg->need_pageout(pg->event_arg);
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
+	pager_have_memory(pg);
 }
 
 void
@@ -124,8 +123,7 @@ pager_grow(struct pager *pg)
 {
 	pg->grow = true;
 	note_peak(pg); /* the budget may have been passed before */
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
+	pager_have_memory(pg);
 }
 
 struct page *
@@ -317,8 +315,7 @@ free_frames(struct pager *pg, const uint32_t *frames, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		frames_free(&pg->frames, frames[i], 1);
 	pg->loose -= n;
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
+	pager_have_memory(pg);
 }
 
 /*

@@ -108,6 +108,14 @@ struct pager {
 	void *event_arg;
 };
 
+/* Pages, or read buffers, have become free.  Lock held. */
+static inline void
+pager_have_memory(const struct pager *pg)
+{
+	if (pg->have_memory != NULL)
+		pg->have_memory(pg->event_arg);
+}
+
 /* One read or write of up to CLUSTER_MAX pages.  Its owner's, in flight. */
 struct pgio {
 	struct blkreq req;

@@ -164,8 +164,7 @@ pager_purge(struct pager *pg, struct object *o, pindex_t first, pindex_t end)
 	}
 	pager_freespace(pg, o, first, end);
 	object_trim(&pg->objects, o, first, end);
-	if (pg->have_memory != NULL)
-		pg->have_memory(pg->event_arg);
+	pager_have_memory(pg);
 }
 
 /* ---- moving between objects ---------------------------------------------- */

@@ -294,33 +294,24 @@ getsockopt(int fd, int level, int option, void *p, socklen_t *n)
 	return ret;
 }
 
-HOOK int
-timerfd_settime(
-    int fd, int flags, const struct itimerspec *t, struct itimerspec *old)
-{
-	struct itimerspec was;
-	int ret;
-
-	AGAIN(ret, NEXT(timerfd_settime)(fd, flags, t, &was),
-	    ret == -1 && errno == EFAULT, IN(t, sizeof(*t)))
-	if (ret == 0 && old != NULL)
-		*old = was;
-	return ret;
-}
-
-HOOK int
-setitimer(
-    __itimer_which_t which, const struct itimerval *t, struct itimerval *old)
-{
-	struct itimerval was;
-	int ret;
-
-	AGAIN(ret, NEXT(setitimer)(which, t, &was),
-	    ret == -1 && errno == EFAULT, IN(t, sizeof(*t)))
-	if (ret == 0 && old != NULL)
-		*old = was;
-	return ret;
-}
+/* What it tells of before, in *old, is told once. */
+#define FORMER(type, name, params, args, in)                                   \
+	HOOK int name params                                                   \
+	{                                                                      \
+		type was;                                                      \
+		int ret;                                                       \
+                                                                               \
+		AGAIN(ret, NEXT(name) args, ret == -1 && errno == EFAULT, in)  \
+		if (ret == 0 && old != NULL)                                   \
+			*old = was;                                            \
+		return ret;                                                    \
+	}
+FORMER(struct itimerspec, timerfd_settime,
+    (int fd, int flags, const struct itimerspec *t, struct itimerspec *old),
+    (fd, flags, t, &was), IN(t, sizeof(*t)))
+FORMER(struct itimerval, setitimer,
+    (__itimer_which_t which, const struct itimerval *t, struct itimerval *old),
+    (which, t, &was), IN(t, sizeof(*t)))
 
 HOOK pid_t
 waitpid(pid_t pid, int *status, int options)
@@ -588,7 +579,7 @@ is_file(int fd)
 
 /*
  * After a step that was full a file has more, and nobody else's turn is taken by
- * going on; of a stream this is all for now, unless the flags say MSG_WAITALL.  With
+ * going on; of a stream this is what there is, unless the flags say MSG_WAITALL.  With
  * MSG_TRUNC more may be said to have come than did, or nothing may come: what is
  * there stays then.
  */
@@ -818,37 +809,43 @@ pwritev(int fd, const struct iovec *v, int n, off_t off)
 	return vector(t_pwrite, fd, v, n, &off, 0);
 }
 
+struct flagged {
+	off_t off;
+	int flags;
+};
+
+static ssize_t
+t_preadv2(int fd, char *p, size_t n, void *how)
+{
+	const struct flagged *f = how;
+	struct iovec one = {p, n};
+
+	return NEXT(preadv2)(fd, &one, 1, f->off, f->flags);
+}
+
+static ssize_t
+t_pwritev2(int fd, char *p, size_t n, void *how)
+{
+	const struct flagged *f = how;
+	struct iovec one = {p, n};
+
+	return NEXT(pwritev2)(fd, &one, 1, f->off, f->flags);
+}
+
 HOOK ssize_t
 preadv2(int fd, const struct iovec *v, int n, off_t off, int flags)
 {
-	size_t len = vector_len(v, n), used;
-	char *b = bounce_get(len);
-	struct iovec one = {b, len};
-	ssize_t ret;
+	struct flagged f = {off, flags};
 
-	if (b == NULL)
-		return -1;
-	ret = NEXT(preadv2)(fd, &one, 1, off, flags);
-	used = ret > 0 ? (size_t)ret : 0;
-	vector_copy(v, n, b, used, 1);
-	bounce_put(b, len, used);
-	return ret;
+	return vector(t_preadv2, fd, v, n, &f, 1);
 }
 
 HOOK ssize_t
 pwritev2(int fd, const struct iovec *v, int n, off_t off, int flags)
 {
-	size_t len = vector_len(v, n);
-	char *b = bounce_get(len);
-	struct iovec one = {b, len};
-	ssize_t ret;
+	struct flagged f = {off, flags};
 
-	if (b == NULL)
-		return -1;
-	vector_copy(v, n, b, len, 0);
-	ret = NEXT(pwritev2)(fd, &one, 1, off, flags);
-	bounce_put(b, len, len);
-	return ret;
+	return vector(t_pwritev2, fd, v, n, &f, 0);
 }
 
 /* The message, what names it and what comes with it, each by way of our own. */
