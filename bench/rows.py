@@ -66,6 +66,7 @@ JOBS = [
           quick=n in (1, 8)) for n in (1, 2, 8, 32)],
     *[Job(f"randwrite-{n}", ("randwrite", "--threads", n), quick=n == 2)
       for n in (1, 2, 8, 32)],
+    Job("randread-8-later", ("randread", "--warm", 400000, "--threads", 8)),
     Job("randread-quarter", ("randread",), ram=256),
     Job("randread-eighth", ("randread",), ram=128),
     Job("zipf", ("zipf", "--warm", 300000, "--touches", 300000)),
@@ -135,6 +136,7 @@ ROWS = [
     memory("random write, 2 threads", "randwrite-2", floor=0.5),
     memory("random write, 8 threads", "randwrite-8"),
     memory("random write, 32 threads", "randwrite-32"),
+    memory("random read, 8 threads, later", "randread-8-later"),
     memory("random read, 1/4 in RAM", "randread-quarter"),
     memory("random read, 1/8 in RAM", "randread-eighth"),
     memory("Zipf 0.99", "zipf", goals=both("kernel", 1.2)),

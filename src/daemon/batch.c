@@ -55,7 +55,7 @@ may_drop(const struct pager *pg, const struct page *p)
 {
 	const struct object *o = pager_object(pg, p);
 
-	return (p->flags & PG_SEALED) != 0 &&
+	return (p->flags & PG_SEALED) != 0 && !o->kept &&
 	       swblk_valid(swmap_get(&o->swmap, p->pindex)) &&
 	       object_tag(&pg->objects, o, p->pindex) != 0;
 }
@@ -72,27 +72,54 @@ sealed_run(const struct batch *b, uint32_t i)
 	return n;
 }
 
-/* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
-static bool
-drop_sealed(struct pageout *po)
+/* How many of the batch are sealed still, in so many runs. */
+static uint32_t
+find_sealed(struct pageout *po)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
-	bool any = false;
+	uint32_t nrun = 0;
 
 	for (uint32_t i = 0, n, sealed; i < b->n; i += US_MAX(n, 1)) {
 		uintptr_t va = pager_va(pg, batch_page(po, i));
 
 		n = sealed_run(b, i);
 		sealed = n == 0 ? 0 : pmap_sealed(pg->pmap, va, n);
-		/* Should a part be unmapped by now, the rest is gone all the same. */
 		if (sealed > 0)
-			(void)pmap_drop(pg->pmap, va, sealed);
+			b->run[nrun++] =
+			    (struct iovec){(void *)va, ptoa(sealed)};
 		for (uint32_t k = 0; k < US_MAX(n, 1); k++)
 			b->fate[i + k] = k < sealed ? CLEAN : STAYS;
-		any |= sealed > 0;
 	}
-	return any;
+	return nrun;
+}
+
+/*
+ * Not all could be dropped: each is asked for again, which does no harm to those
+ * that are gone.  What has been unmapped is gone, too.
+ */
+static void
+find_held(struct pageout *po)
+{
+	struct batch *b = po->batch;
+	struct pager *pg = po->pg;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->fate[i] == CLEAN &&
+		    pmap_drop(pg->pmap, pager_va(pg, batch_page(po, i)), 1) ==
+			-EACCES)
+			b->fate[i] = STAYS;
+}
+
+/* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
+static bool
+drop_sealed(struct pageout *po)
+{
+	uint32_t n = find_sealed(po);
+
+	if (n > 0 && pmap_drop_runs(po->pg->pmap, po->batch->run, n) != 0)
+		find_held(po);
+	return n > 0;
 }
 
 /*
@@ -123,7 +150,7 @@ batch_sealed(struct pageout *po)
 			b->order[kept++] = b->order[i];
 			continue;
 		}
-		object_rewritten(pager_object(pg, p), -1);
+		object_seen(&pg->objects, pager_object(pg, p), p->pindex, true);
 		(void)pager_page_gone(pg, p, SLOT_NONE);
 	}
 	gone = b->n - kept;
@@ -301,7 +328,7 @@ batch_classified(struct pageout *po, bool keep)
 		uint32_t slot = SLOT_NONE;
 
 		if (b->has_block[i] && b->fate[i] != ZERO)
-			object_rewritten(o, clean ? -1 : 1);
+			object_seen(&pg->objects, o, p->pindex, clean);
 
 		if (clean)
 			p->flags |= PG_CLEAN;

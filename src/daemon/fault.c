@@ -32,9 +32,6 @@
  */
 #define ZERO_WINDOW_MAX 64
 
-/* One write to what was sealed costs as much as so many pages save. */
-#define SEAL_BROKEN 8
-
 /* ---- zero fill ----------------------------------------------------------- */
 
 static bool
@@ -185,7 +182,8 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
-	r.seal = ahead && !write && pg->pmap->seals && object_seals(o);
+	r.seal = ahead && !write && pg->pmap->seals &&
+		 object_seals(&pg->objects, o, p->pindex);
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
 		     : policy_window(pager_run(pg, s), pager_free(pg));
@@ -251,8 +249,8 @@ is_sealed(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
- * The first write to a page that was read for a stream.  The stream will write to
- * the next ones, too.  Releases the lock.
+ * The first write to a page that was only read so far.  Those behind it will be
+ * written to, too, if it is a stream's.  Releases the lock.
  */
 static void
 fault_sealed(struct handler *h, struct object *o, struct page *p)
@@ -271,7 +269,7 @@ fault_sealed(struct handler *h, struct object *o, struct page *p)
 		run_add(&r, p);
 	}
 	pg->ctr.faults_soft++;
-	object_rewritten(o, SEAL_BROKEN);
+	object_seal_broken(&pg->objects, o, r.first);
 	mtx_unlock(&pg->lock);
 	if (pmap_unprotect(h->pmap, va, r.n) != 0)
 		for (uint32_t k = 0; k < r.n; k++)

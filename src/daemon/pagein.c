@@ -146,8 +146,9 @@ pagein_done(struct handler *h, struct pgio *io)
 		r.queue = PQ_STREAM;
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
-	r.seal = r.queue == PQ_STREAM && !io->write && pg->pmap->seals &&
-		 object_seals(r.o);
+	r.seal = !io->write && pg->pmap->seals &&
+		 object_seals(&pg->objects, r.o,
+		     page_of(&pg->pages, io->page[0])->pindex);
 	for (uint32_t i = 0; i < io->n; i++)
 		wanted |=
 		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;

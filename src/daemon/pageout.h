@@ -3,13 +3,15 @@
  * pageout: makes free pages before they are needed.
  *
  *	active ──deactivate──▶ inactive ──clean──▶ dropped: unchanged, or zeros
- *	                          │
- *	                          └─▶ laundry ──launder──▶ written, then gone
+ *	            │             │
+ *	            │             └─▶ laundry ──launder──▶ written, then gone
+ *	            └─▶ dropped: sealed
  *
  * It starts when fewer than free_low pages are free and goes on until there
  * are free_high.  The oldest active pages are taken out of the program, and
  * so become soft faults if they are used; those that are not have their
  * contents compared with what swap space holds, and are dropped or written.
+ * Those that entered write-protected and still are need nothing of that.
  *
  * What a stream has read and left behind goes before what is older: see
  * STREAM_TURNS.

@@ -54,7 +54,7 @@ struct pmap_ops {
 	void (*look)(
 	    struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 	void (*discard)(struct pmap *, const struct iovec *runs, uint32_t n);
-	int (*drop)(struct pmap *, uintptr_t va, uint64_t n);
+	int (*drop)(struct pmap *, const struct iovec *runs, uint32_t n);
 	int (*poison)(struct pmap *, uintptr_t va);
 	int (*resident)(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 	uint64_t (*absent)(struct pmap *, uintptr_t va, uint64_t n);
@@ -247,11 +247,22 @@ pmap_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 	pm->ops->discard(pm, runs, n);
 }
 
-/* Drops the program's pages, contents and all: they are missing then. */
+/*
+ * Drops n runs of the program's pages, contents and all: they are missing then.
+ * Together, as in pmap_discard.  -ENOENT when some are unmapped, -EACCES when the
+ * program has locked some: the other runs have been dropped all the same.
+ */
+static inline int
+pmap_drop_runs(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	return pm->ops->drop(pm, runs, n);
+}
 static inline int
 pmap_drop(struct pmap *pm, uintptr_t va, uint64_t n)
 {
-	return pm->ops->drop(pm, va, n);
+	struct iovec run = {.iov_base = (void *)va, .iov_len = ptoa(n)};
+
+	return pmap_drop_runs(pm, &run, 1);
 }
 
 /* From now on touching the (missing) page is SIGBUS; wakes. */

@@ -311,14 +311,18 @@ sim_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 }
 
 static int
-sim_drop(struct pmap *pm, uintptr_t va, uint64_t n)
+sim_drop(struct pmap *pm, const struct iovec *runs, uint32_t nruns)
 {
 	struct simpmap *s = simpmap(pm);
-	uint32_t i = first_page(s, va, n);
 
-	for (; n > 0; n--, i++) {
-		set_page(s, i, HOLDS_NONE);
-		s->page[i].poisoned = false;
+	for (uint32_t k = 0; k < nruns; k++) {
+		uint32_t n = (uint32_t)atop(runs[k].iov_len);
+		uint32_t i = first_page(s, (uintptr_t)runs[k].iov_base, n);
+
+		for (; n > 0; n--, i++) {
+			set_page(s, i, HOLDS_NONE);
+			s->page[i].poisoned = false;
+		}
 	}
 	return 0;
 }

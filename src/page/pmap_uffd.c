@@ -109,16 +109,6 @@ uffd_gone(int error)
 	return error;
 }
 
-/* ENOMEM is what madvise says of a range with holes in it. */
-static int
-uffd_drop(struct pmap *pm, uintptr_t va, uint64_t n)
-{
-	int error = uffd_madvise(va, n, MADV_DONTNEED);
-
-	(void)pm;
-	return error == -ENOMEM ? -ENOENT : uffd_gone(error);
-}
-
 /*
  * Without UFFDIO_POISON a mapping of an empty file takes the page's place:
  * every page of it lies beyond the end, which is SIGBUS.  That lasts until

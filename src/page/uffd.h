@@ -100,6 +100,7 @@ int uffd_enter(
     struct pmap *, uintptr_t va, const void *src, uint32_t n, bool sealed);
 uint32_t uffd_sealed(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
+int uffd_drop(struct pmap *, const struct iovec *runs, uint32_t n);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_resident(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);

@@ -514,6 +514,8 @@ uffd_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
 	}
 }
 
+/* ---- given back --------------------------------------------------------- */
+
 /* Whether all of it was done; if not, doing it again run by run does no harm. */
 bool
 uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
@@ -526,33 +528,48 @@ uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
 		   MADV_DONTNEED, 0) == (long)bytes;
 }
 
-static void
-discard_run(const struct iovec *run)
-{
-	int error = uffd_madvise(
-	    (uintptr_t)run->iov_base, atop(run->iov_len), MADV_DONTNEED);
-
-	KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
-}
-
 /*
  * One system call for all of them where the kernel has it: it then flushes
- * the other CPUs' TLBs once instead of once a run.
+ * the other CPUs' TLBs once instead of once a run.  From the first run that this
+ * did not do, each is done alone.  The last error.
  */
-void
-uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
+static int
+give_back(const struct uffdpmap *u, const struct iovec *runs, uint32_t n)
 {
-	struct uffdpmap *u = uffdpmap(pm);
 	uint32_t i, k;
+	int error = 0, r;
 
-	for (i = 0; i < n; i++)
-		frame_check(
-		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
 	for (i = 0; i < n && u->pidfd != -1; i += k) {
 		k = US_MIN(n - i, DISCARD_MAX);
 		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
 			break;
 	}
-	for (; i < n; i++)
-		discard_run(&runs[i]);
+	for (; i < n; i++) {
+		r = uffd_madvise((uintptr_t)runs[i].iov_base,
+		    atop(runs[i].iov_len), MADV_DONTNEED);
+		error = r != 0 ? r : error;
+	}
+	return error;
+}
+
+void
+uffd_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	struct uffdpmap *u = uffdpmap(pm);
+	int error;
+
+	for (uint32_t i = 0; i < n; i++)
+		frame_check(
+		    u, runs[i].iov_base, (uint32_t)atop(runs[i].iov_len));
+	error = give_back(u, runs, n);
+	KASSERT(error == 0, "MADV_DONTNEED: errno %d", -error);
+}
+
+/* ENOMEM is what madvise says of a range with holes in it, EINVAL of a locked one. */
+int
+uffd_drop(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	int error = give_back(uffdpmap(pm), runs, n);
+
+	return error == -EINVAL ? -EACCES : error == -ENOMEM ? -ENOENT : error;
 }

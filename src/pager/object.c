@@ -246,6 +246,56 @@ object_set_tag(struct objects *os, struct object *o, pindex_t i, uint64_t tag)
 	leaf->tag[i % OBJECT_LEAF] = tag;
 }
 
+/*
+ * One write to what was sealed costs as much as so many pages save.  A window that
+ * was sealed for long is so after one such write, not after two, and an object's new
+ * windows are until some sixteen others had one.
+ */
+#define SEAL_BROKEN  16
+#define WINDOW_KNOWS 32
+#define OBJECT_KNOWS 256
+
+/* n pages more left unchanged (n < 0: not so), of which at most max are remembered. */
+static int16_t
+tally(int16_t unchanged, int n, int max)
+{
+	return (int16_t)US_MAX(US_MIN(unchanged + n, max), -max);
+}
+
+/* What is known of a window tells nothing new about the object. */
+static void
+note_unchanged(struct objects *os, struct object *o, pindex_t i, int n)
+{
+	struct object_leaf *leaf = leaf_of(os, o, i);
+
+	KASSERT(leaf != NULL, "no leaf for page %u", i);
+	if (leaf->unchanged == 0)
+		o->unchanged = tally(o->unchanged, n, OBJECT_KNOWS);
+	leaf->unchanged = tally(leaf->unchanged, n, WINDOW_KNOWS);
+}
+
+bool
+object_seals(const struct objects *os, const struct object *o, pindex_t i)
+{
+	const struct object_leaf *leaf = leaf_of(os, o, i);
+
+	KASSERT(leaf != NULL, "no leaf for page %u", i);
+	return leaf->unchanged > 0 ||
+	       (leaf->unchanged == 0 && o->unchanged > -OBJECT_KNOWS);
+}
+
+void
+object_seal_broken(struct objects *os, struct object *o, pindex_t i)
+{
+	note_unchanged(os, o, i, -SEAL_BROKEN);
+}
+
+void
+object_seen(struct objects *os, struct object *o, pindex_t i, bool unchanged)
+{
+	note_unchanged(os, o, i, unchanged ? 1 : -1);
+}
+
 bool
 object_window(
     const struct object *o, pindex_t from, pindex_t end, pindex_t *ret)

@@ -49,6 +49,7 @@
 struct object_leaf {
 	uint64_t tag[OBJECT_LEAF]; /* O5 */
 	uint32_t slot[OBJECT_LEAF];
+	int16_t unchanged; /* what becomes of what was read: object_seals */
 };
 
 /*
@@ -76,7 +77,7 @@ struct object {
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
 	bool reserved; /* pages keep their blocks: see pager_reserve */
-	uint8_t rewrites; /* how often what was read is written: object_seals */
+	int16_t unchanged; /* the same of its windows, at first */
 	bool kept; /* what was written stays in memory: see clone.h */
 	bool frozen; /* its faults are not answered: see clone.h */
 	uint32_t stream_clock;
@@ -123,6 +124,18 @@ uint64_t object_tag(const struct objects *, const struct object *, pindex_t);
 void object_set_tag(struct objects *, struct object *, pindex_t, uint64_t);
 
 /*
+ * Whether to enter what is read there sealed: it saves page-out to take it out of
+ * the program and look at it, but a fault more is the price when it is written.
+ * Each window, which must have a leaf, remembers what became of its pages; one that
+ * does not know yet is like the others were at first.
+ */
+bool object_seals(const struct objects *, const struct object *, pindex_t);
+/* A sealed page was written to. */
+void object_seal_broken(struct objects *, struct object *, pindex_t);
+/* A page that had been read leaves memory. */
+void object_seen(struct objects *, struct object *, pindex_t, bool unchanged);
+
+/*
  * The first index in [from, end) whose slot is not SLOT_NONE; false if none.
  */
 bool object_next(const struct objects *, const struct object *, pindex_t from,
@@ -156,22 +169,6 @@ void object_trim(
  */
 struct stream *stream_find(struct object *, pindex_t, bool *ret_down);
 void stream_given(struct stream *, pindex_t first, uint32_t n);
-
-/*
- * Whether to enter what is read for a stream sealed: it saves page-out to look at
- * it, but a fault more is the price when it is written.
- */
-static inline bool
-object_seals(const struct object *o)
-{
-	return o->rewrites < UINT8_MAX / 2;
-}
-/* n pages that had been read were written (or, n < 0, were not). */
-static inline void
-object_rewritten(struct object *o, int n)
-{
-	o->rewrites = (uint8_t)US_MAX(US_MIN(o->rewrites + n, UINT8_MAX), 0);
-}
 
 static inline bool
 stream_leaps(const struct stream *s)

@@ -176,11 +176,11 @@ test_swapoff_nth_read(void **state)
 	uint64_t hit = 0, lost = 0;
 
 	(void)state;
-	for (uint64_t n = 1; n <= MOST; n++) {
+	for (uint64_t i = 2; i < 2 * MOST + 2; i++) {
 		struct sim_params p;
 
-		before_swapoff(1 + n % 3, true, &p);
-		p.disk[0].fail_read_nth = n;
+		before_swapoff(1 + i % 3, true, &p);
+		p.disk[0].fail_read_nth = i / 2;
 		take_away(&p, true);
 		assert_true(s.lost <= 1 && s.pg.ctr.read_errors <= 1);
 		hit += s.pg.ctr.read_errors;

@@ -354,6 +354,119 @@ test_sealed_tells(void **state)
 	closes();
 }
 
+/* In an order in which no stream is seen. */
+static void
+reads_scattered(uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		reads(first + i * 29 % n);
+}
+
+/*
+ * Pages that are read alone are sealed, too, until it shows that they are written: then
+ * their windows are not, and after some sixteen of those no new window.
+ */
+static void
+test_sealed_alone(void **state)
+{
+	const uint32_t n = 40 * OBJECT_LEAF, step = OBJECT_LEAF;
+	uint32_t broken = 0;
+	struct object *o;
+
+	(void)state;
+	opens(n, 2 * n, false);
+	o = map(0, n);
+	fill(0, n, 'a');
+	page_out(o, 0, n);
+	reads_scattered(0, 20);
+	for (uint32_t i = 0; i < 20; i++)
+		assert_true(sealed(o, i));
+	puts_byte(7, 'b');
+	assert_true(!sealed(o, 7) && sealed(o, 6));
+	page_out(o, 0, n);
+	assert_int_equal(pg->ctr.pages_out, n + 1);
+	assert_int_equal(pg->ctr.clean_drops, 19);
+	/* A window that has been sealed is so again, after one such write. */
+	reads(7);
+	assert_true(sealed(o, 7));
+	/* In the others each first page is written to. */
+	for (uint32_t i = step; i < n; i += step) {
+		reads(i + 11);
+		broken += sealed(o, i + 11);
+		puts_byte(i + 11, 'c');
+	}
+	assert_in_range(broken, 16, 20);
+	page_out(o, 0, n);
+	reads(step + 40);
+	reads(7);
+	assert_true(!sealed(o, step + 40) && sealed(o, 7));
+	closes();
+}
+
+/* A page that the program has locked behind our back is not given up. */
+static int
+drop_refused(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	const uintptr_t held = va_of(10);
+	int error = 0;
+
+	(void)pm;
+	for (uint32_t i = 0; i < n; i++) {
+		uintptr_t va = (uintptr_t)runs[i].iov_base;
+
+		if (held - va < runs[i].iov_len)
+			error = -EACCES;
+		else
+			(void)pmap_drop_runs(s.pmap, &runs[i], 1);
+	}
+	return error;
+}
+
+static uint32_t
+held_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	(void)pm;
+	return pmap_sealed(s.pmap, va, n);
+}
+
+static uint32_t
+held_remove(
+    struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
+{
+	(void)pm;
+	(void)va;
+	(void)frame;
+	(void)n;
+	*ret_err = -EACCES;
+	return 0;
+}
+
+static void
+test_sealed_held(void **state)
+{
+	static const struct pmap_ops ops = {
+	    .sealed = held_sealed, .drop = drop_refused, .remove = held_remove};
+	struct pmap front = {.ops = &ops, .seals = true};
+	struct object *o;
+
+	(void)state;
+	opens(128, 1000, false);
+	o = map(0, 128);
+	fill(0, 128, 'a');
+	page_out(o, 0, 128);
+	reads_scattered(0, 20);
+	pg->pmap = &front;
+	(void)pageout_piece(&s.pageout, o, 0, 128);
+	pg->pmap = s.pmap;
+	assert_int_equal(pg->ctr.clean_drops, 19);
+	assert_true(slot_is_page(object_slot(&pg->objects, o, 10)));
+	for (uint32_t i = 0; i < 20; i++)
+		reads(i);
+	puts_byte(10, 'b');
+	reads(10);
+	closes();
+}
+
 /*
  * A disk that does not keep up: what waits for it is as much as is needed, and the
  * program keeps the rest.  What is inactive has time to be touched.
@@ -1316,6 +1429,8 @@ main(void)
 	    cmocka_unit_test(test_kept_after_read),
 	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_sealed_tells),
+	    cmocka_unit_test(test_sealed_alone),
+	    cmocka_unit_test(test_sealed_held),
 	    cmocka_unit_test(test_slow_disk),
 	    cmocka_unit_test(test_down_short),
 	    cmocka_unit_test(test_stale_ahead),

@@ -610,6 +610,34 @@ test_not_ours(void **state)
 	assert_true(r == -ENOENT || (r == 0 && vec[0] + vec[3] == 0));
 }
 
+/* Runs are dropped together, whatever becomes of one of them. */
+static void
+test_drop_runs(void **state)
+{
+	char *p = full(PAGES);
+	struct iovec run[PAGES / 4];
+	uint32_t n = PAGES / 4;
+
+	(void)state;
+	for (uint32_t i = 0; i < n; i++)
+		run[i] = (struct iovec){p + ptoa(4 * i), ptoa(1 + i % 2)};
+	assert_int_equal(pmap_drop_runs(pm, run, n), 0);
+	for (uint32_t i = 0; i < PAGES; i++)
+		assert_int_equal(resident(p + ptoa(i), 1), i % 4 > (i / 4) % 2);
+	assert_int_equal(mlock(p + ptoa(2), PAGE_SIZE), 0);
+	assert_int_equal(munmap(p + ptoa(7), PAGE_SIZE), 0);
+	for (uint32_t i = 0; i < n; i++)
+		run[i] = (struct iovec){p + ptoa(4 * i + 2), ptoa(2)};
+	assert_int_equal(pmap_drop_runs(pm, run, n), -ENOENT);
+	assert_int_equal(pmap_drop_runs(pm, run, 1), -EACCES);
+	assert_int_equal(resident(p + ptoa(2), 1), 1);
+	assert_int_equal(resident(p + ptoa(6), 1), 0);
+	for (uint32_t i = 2; i < n; i++)
+		assert_int_equal(resident(p + ptoa(4 * i + 2), 2), 0);
+	assert_int_equal(munlock(p + ptoa(2), PAGE_SIZE), 0);
+	region_end(p, PAGES);
+}
+
 /* What is certainly not there is not there, and ends where a page is. */
 static void
 test_absent(void **state)
@@ -838,6 +866,7 @@ main(void)
 	    cmocka_unit_test(test_poison),
 	    cmocka_unit_test(test_hole),
 	    cmocka_unit_test(test_not_ours),
+	    cmocka_unit_test(test_drop_runs),
 	    cmocka_unit_test(test_absent),
 	    cmocka_unit_test(test_cut),
 	    cmocka_unit_test(test_mprotect),
