@@ -72,7 +72,7 @@ sealed_run(const struct batch *b, uint32_t i)
 	return n;
 }
 
-/* How many of the batch are sealed still, in so many runs. */
+/* Gathers what is sealed still; returns in how many runs. */
 static uint32_t
 find_sealed(struct pageout *po)
 {
@@ -95,8 +95,9 @@ find_sealed(struct pageout *po)
 }
 
 /*
- * Not all could be dropped: each is asked for again, which does no harm to those
- * that are gone.  What has been unmapped is gone, too.
+ * Not all could be dropped.  What is still there is to leave like any page, or not;
+ * it need not be the page that it was, for what the program has unmapped behind our
+ * back it may have mapped anew.
  */
 static void
 find_held(struct pageout *po)
@@ -104,11 +105,15 @@ find_held(struct pageout *po)
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
 
-	for (uint32_t i = 0; i < b->n; i++)
+	for (uint32_t i = 0; i < b->n; i++) {
+		uint8_t there = 0;
+
 		if (b->fate[i] == CLEAN &&
-		    pmap_drop(pg->pmap, pager_va(pg, batch_page(po, i)), 1) ==
-			-EACCES)
+		    pmap_resident(pg->pmap, pager_va(pg, batch_page(po, i)), 1,
+			&there) == 0 &&
+		    there)
 			b->fate[i] = STAYS;
+	}
 }
 
 /* The lock is not held.  Whoever writes meanwhile waits, for the page is busy. */
@@ -244,6 +249,8 @@ batch_removed(struct pageout *po)
 			pager_have_memory(pg);
 			continue;
 		}
+		/* To be moved it may have been unprotected. */
+		p->flags &= (uint8_t)~PG_SEALED;
 		pager_unbusy(pg, p);
 		page_enqueue(&pg->pages, p, PQ_ACTIVE);
 	}
@@ -258,7 +265,7 @@ batch_deactivate(struct pageout *po)
 
 	sort_keyed(b->order, b->n);
 	if (pg->pmap->seals)
-		gone = batch_sealed(po);
+		gone = b->sealed = batch_sealed(po);
 	got = batch_frames(po);
 	while (b->n > got) {
 		struct page *p = batch_page(po, --b->n);

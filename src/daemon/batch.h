@@ -14,9 +14,11 @@
 /* As many as one write can take. */
 struct batch {
 	uint32_t n;
+	uint32_t sealed; /* how many batch_deactivate dropped where they were */
 	struct keyed order[CLUSTER_MAX]; /* by object and index -> page */
 	uint32_t frame[CLUSTER_MAX]; /* where each goes, or lies */
-	struct iovec run[CLUSTER_MAX]; /* of frames */
+	struct iovec
+	    run[CLUSTER_MAX]; /* of frames, or of the program's pages */
 	uint8_t fate[CLUSTER_MAX];
 	uint64_t tag[CLUSTER_MAX];
 	bool has_block[CLUSTER_MAX];

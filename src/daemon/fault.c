@@ -10,7 +10,8 @@
  *	read ahead			entered with all that was read with it
  *	busy				left to who has it: PG_WANTED
  *	of a frozen object		left to who cloned it: clone_make
- *	sealed, and written to		unsealed, and a stream's next ones with it
+ *	sealed, and written to		unsealed, and those behind it as well:
+ *					see fault_sealed
  *	active				the fault is late, or the program
  *					dropped the page behind our back:
  *					zeros, unless it is there
@@ -182,8 +183,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 
 	if (!ahead && pager_free(pg) <= 0 && !pg->grow && !pg->still)
 		return WAIT;
-	r.seal = ahead && !write && pg->pmap->seals &&
-		 object_seals(&pg->objects, o, p->pindex);
+	r.seal = ahead && !write && run_may_seal(pg);
 	s = stream_find(o, p->pindex, &down);
 	want = ahead ? US_MAX(s->window, STREAM_RUN)
 		     : policy_window(pager_run(pg, s), pager_free(pg));
@@ -199,6 +199,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 			page_dequeue(&pg->pages, next);
 		pager_busy(pg, next);
 		run_add(&r, next);
+		r.seal &= object_seals(&pg->objects, o, next->pindex);
 	}
 	pg->ctr.faults_soft++;
 	if (ahead)
@@ -249,27 +250,45 @@ is_sealed(const struct pager *pg, const struct object *o, pindex_t i)
 }
 
 /*
- * The first write to a page that was only read so far.  Those behind it will be
- * written to, too, if it is a stream's.  Releases the lock.
+ * How far to unseal, from a page that is written to.  A stream will write to the next
+ * ones, too.  Of a single page that says nothing, unless its window is not sealed any
+ * more.
  */
+static pindex_t
+unseal_end(struct pager *pg, struct object *o, const struct page *p)
+{
+	uint64_t i = p->pindex;
+	pindex_t end = mapped_end(pg, o, p->pindex);
+
+	if (p->queue == PQ_STREAM)
+		return (pindex_t)US_MIN(i + CLUSTER_MAX, end);
+	if (object_seals(&pg->objects, o, p->pindex))
+		return p->pindex + 1;
+	return object_stop(p->pindex, end);
+}
+
+/* The first write to a page that was only read so far.  Releases the lock. */
 static void
 fault_sealed(struct handler *h, struct object *o, struct page *p)
 {
 	struct pager *pg = h->pg;
 	uintptr_t va = pager_va(pg, p);
-	pindex_t i = p->pindex, end = mapped_end(pg, o, i);
-	struct run r = {
-	    .o = o, .queue = p->queue == PQ_NONE ? PQ_ACTIVE : p->queue};
+	uint8_t queue = p->queue;
+	struct run r = {.o = o, .queue = queue == PQ_NONE ? PQ_ACTIVE : queue};
+	pindex_t end, i = p->pindex;
 
-	for (; i < end && r.n < CLUSTER_MAX && is_sealed(pg, o, i); i++) {
+	pg->ctr.faults_soft++;
+	object_seal_broken(&pg->objects, o, i);
+	end = unseal_end(pg, o, p);
+	for (; i < end && is_sealed(pg, o, i); i++) {
 		p = page_of(&pg->pages, object_slot(&pg->objects, o, i));
+		if (p->queue != queue)
+			break;
 		if (p->queue != PQ_NONE)
 			page_dequeue(&pg->pages, p);
 		pager_busy(pg, p);
 		run_add(&r, p);
 	}
-	pg->ctr.faults_soft++;
-	object_seal_broken(&pg->objects, o, r.first);
 	mtx_unlock(&pg->lock);
 	if (pmap_unprotect(h->pmap, va, r.n) != 0)
 		for (uint32_t k = 0; k < r.n; k++)

@@ -146,12 +146,13 @@ pagein_done(struct handler *h, struct pgio *io)
 		r.queue = PQ_STREAM;
 	pager_get_verify(pg, io);
 	mtx_lock(&pg->lock);
-	r.seal = !io->write && pg->pmap->seals &&
-		 object_seals(&pg->objects, r.o,
-		     page_of(&pg->pages, io->page[0])->pindex);
-	for (uint32_t i = 0; i < io->n; i++)
-		wanted |=
-		    (page_of(&pg->pages, io->page[i])->flags & PG_WANTED) != 0;
+	r.seal = !io->write && run_may_seal(pg);
+	for (uint32_t i = 0; i < io->n; i++) {
+		const struct page *p = page_of(&pg->pages, io->page[i]);
+
+		wanted |= (p->flags & PG_WANTED) != 0;
+		r.seal &= object_seals(&pg->objects, r.o, p->pindex);
+	}
 	if (!io->ahead) {
 		pg->ctr.wait_read_ns += clock_now_ns(pg->clock) - io->started;
 		h->reading--;

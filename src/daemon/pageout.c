@@ -79,7 +79,7 @@ deactivate(struct pageout *po, uint32_t want)
 	struct page *p, *next;
 	uint32_t looked = 0, gone;
 
-	po->batch->n = 0;
+	po->batch->n = po->batch->sealed = 0;
 	want = US_MIN(want, CLUSTER_MAX);
 	p = pageq_first(&pg->pages, victims(po, want));
 	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
@@ -301,8 +301,10 @@ make_free(struct pageout *po, uint32_t want)
 
 	inactive = pg->pages.q[PQ_INACTIVE].count;
 	if (!enough && want > 0 && !po->force &&
-	    inactive < pg->inactive_goal + want)
+	    inactive < pg->inactive_goal + want) {
 		done += deactivate(po, pg->inactive_goal + want - inactive);
+		want -= US_MIN(want, po->batch->sealed);
+	}
 	/* But who waits for memory need not wait for that. */
 	if (enough && !is_short(po))
 		want = 0;

@@ -22,6 +22,16 @@ struct run {
 	uint8_t own[CLUSTER_MAX]; /* it was to be zeros, and was written to */
 };
 
+/*
+ * Whether what is read may be entered sealed.  Not while swap space is short: its
+ * blocks are given up then.
+ */
+static inline bool
+run_may_seal(const struct pager *pg)
+{
+	return pg->pmap->seals && !pg->space.almost_full;
+}
+
 /* At most CLUSTER_MAX in all, by rising or falling index. */
 void run_add(struct run *, struct page *);
 

@@ -250,7 +250,8 @@ pmap_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
 /*
  * Drops n runs of the program's pages, contents and all: they are missing then.
  * Together, as in pmap_discard.  -ENOENT when some are unmapped, -EACCES when the
- * program has locked some: the other runs have been dropped all the same.
+ * program has locked some, or another error: which, if there are several, and how
+ * much of those runs has been dropped, is not said; all the others have been.
  */
 static inline int
 pmap_drop_runs(struct pmap *pm, const struct iovec *runs, uint32_t n)

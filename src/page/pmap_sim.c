@@ -185,6 +185,9 @@ sim_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
 		if (s->page[i].hold == HOLDS_NONE || !s->page[i].protect ||
 		    !s->page[i].managed)
 			break;
+	/* Whoever writes now waits. */
+	if (k > 0 && s->p.gap != NULL)
+		s->p.gap(va, k);
 	return k;
 }
 

@@ -18,7 +18,10 @@ struct simpmap_params {
 	uint64_t seed;
 	uint32_t
 	    busy_in; /* one page in N refuses remove with -EBUSY; 0 never */
-	/* Called when shared zeros are entered and not protected yet, or NULL. */
+	/*
+	 * Called when shared zeros are entered and not protected yet, and when it
+	 * was seen that pages are sealed; or NULL.
+	 */
 	void (*gap)(uintptr_t va, uint32_t n);
 };
 

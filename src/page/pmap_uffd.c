@@ -277,13 +277,13 @@ open_pidfd(struct uffdpmap *u)
 	const struct iovec run = {u->pm.frames, PAGE_SIZE};
 
 	u->pidfd = PIDFD_SELF_THREAD;
-	if (uffd_discard_all(u->pidfd, &run, 1))
+	if (uffd_discard_runs(u->pidfd, &run, 1) == 1)
 		return;
 	u->pidfd = -1;
 	if (u->here != NULL)
 		return; /* a number means nothing to who discards */
 	u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
-	if (u->pidfd < 0 || uffd_discard_all(u->pidfd, &run, 1))
+	if (u->pidfd < 0 || uffd_discard_runs(u->pidfd, &run, 1) == 1)
 		return;
 	close(u->pidfd);
 	u->pidfd = -1;

@@ -100,15 +100,15 @@ int uffd_enter(
     struct pmap *, uintptr_t va, const void *src, uint32_t n, bool sealed);
 uint32_t uffd_sealed(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_zero(struct pmap *, uintptr_t va, uint32_t n, bool writable);
-int uffd_drop(struct pmap *, const struct iovec *runs, uint32_t n);
 int uffd_unprotect(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_wake(struct pmap *, uintptr_t va, uint32_t n);
 int uffd_resident(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
 void uffd_own(struct pmap *, uintptr_t va, uint32_t n, uint8_t *vec);
-bool uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n);
+uint32_t uffd_discard_runs(int pidfd, const struct iovec *runs, uint32_t n);
 uint32_t uffd_remove(
     struct pmap *, uintptr_t va, void *frame, uint32_t n, int *ret_err);
 void uffd_discard(struct pmap *, const struct iovec *runs, uint32_t n);
+int uffd_drop(struct pmap *, const struct iovec *runs, uint32_t n);
 void uffd_look(struct pmap *, const struct iovec *runs, uint32_t n, void *dst);
 
 #endif

@@ -144,8 +144,8 @@ uffd_own(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
 }
 
 /*
- * What is protected has been so since it was entered: the kernel takes the bit away
- * with the page, and only our ioctl puts it there.
+ * What is protected has been so since it was entered, if it was not moved by mremap:
+ * the kernel takes the bit away with the page, and only our ioctl puts it there.
  */
 uint32_t
 uffd_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
@@ -516,35 +516,34 @@ uffd_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
 
 /* ---- given back --------------------------------------------------------- */
 
-/* Whether all of it was done; if not, doing it again run by run does no harm. */
-bool
-uffd_discard_all(int pidfd, const struct iovec *runs, uint32_t n)
+/* How many runs were done, from the first on. */
+uint32_t
+uffd_discard_runs(int pidfd, const struct iovec *runs, uint32_t n)
 {
-	size_t bytes = 0;
+	long bytes = syscall(SYS_process_madvise, pidfd, runs,
+	    (size_t)US_MIN(n, DISCARD_MAX), MADV_DONTNEED, 0);
+	uint32_t done = 0;
 
-	for (uint32_t i = 0; i < n; i++)
-		bytes += runs[i].iov_len;
-	return syscall(SYS_process_madvise, pidfd, runs, (size_t)n,
-		   MADV_DONTNEED, 0) == (long)bytes;
+	for (; done < n && bytes >= (long)runs[done].iov_len; done++)
+		bytes -= (long)runs[done].iov_len;
+	return done;
 }
 
 /*
  * One system call for all of them where the kernel has it: it then flushes
- * the other CPUs' TLBs once instead of once a run.  From the first run that this
- * did not do, each is done alone.  The last error.
+ * the other CPUs' TLBs once instead of once a run.  It stops at a run that cannot
+ * be given back, which then says why.  The last error.
  */
 static int
 give_back(const struct uffdpmap *u, const struct iovec *runs, uint32_t n)
 {
-	uint32_t i, k;
 	int error = 0, r;
 
-	for (i = 0; i < n && u->pidfd != -1; i += k) {
-		k = US_MIN(n - i, DISCARD_MAX);
-		if (k == 1 || !uffd_discard_all(u->pidfd, runs + i, k))
+	for (uint32_t i = 0; i < n; i++) {
+		if (u->pidfd != -1 && n - i > 1)
+			i += uffd_discard_runs(u->pidfd, runs + i, n - i);
+		if (i == n)
 			break;
-	}
-	for (; i < n; i++) {
 		r = uffd_madvise((uintptr_t)runs[i].iov_base,
 		    atop(runs[i].iov_len), MADV_DONTNEED);
 		error = r != 0 ? r : error;

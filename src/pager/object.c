@@ -252,7 +252,7 @@ object_set_tag(struct objects *os, struct object *o, pindex_t i, uint64_t tag)
  * windows are until some sixteen others had one.
  */
 #define SEAL_BROKEN  16
-#define WINDOW_KNOWS 32
+#define WINDOW_KNOWS 31
 #define OBJECT_KNOWS 256
 
 /* n pages more left unchanged (n < 0: not so), of which at most max are remembered. */
@@ -262,7 +262,7 @@ tally(int16_t unchanged, int n, int max)
 	return (int16_t)US_MAX(US_MIN(unchanged + n, max), -max);
 }
 
-/* What is known of a window tells nothing new about the object. */
+/* A window that knows something already tells nothing new about the object. */
 static void
 note_unchanged(struct objects *os, struct object *o, pindex_t i, int n)
 {

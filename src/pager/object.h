@@ -77,8 +77,8 @@ struct object {
 	uint32_t careful; /* page-ins left to do one page at a time, after
 			     a read of several failed */
 	bool reserved; /* pages keep their blocks: see pager_reserve */
-	int16_t unchanged; /* the same of its windows, at first */
-	bool kept; /* what was written stays in memory: see clone.h */
+	int16_t unchanged; /* what became of its windows' first pages */
+	bool kept; /* what is clean stays in memory: see clone.h */
 	bool frozen; /* its faults are not answered: see clone.h */
 	uint32_t stream_clock;
 	struct stream stream[STREAMS];
@@ -124,10 +124,10 @@ uint64_t object_tag(const struct objects *, const struct object *, pindex_t);
 void object_set_tag(struct objects *, struct object *, pindex_t, uint64_t);
 
 /*
- * Whether to enter what is read there sealed: it saves page-out to take it out of
+ * Whether to enter a page that was read sealed: it saves page-out to take it out of
  * the program and look at it, but a fault more is the price when it is written.
  * Each window, which must have a leaf, remembers what became of its pages; one that
- * does not know yet is like the others were at first.
+ * knows nothing yet is like the others were at first.
  */
 bool object_seals(const struct objects *, const struct object *, pindex_t);
 /* A sealed page was written to. */

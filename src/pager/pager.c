@@ -239,8 +239,8 @@ pager_wire(struct pager *pg, struct page *p)
 		return;
 	page_dequeue(&pg->pages, p);
 	pg->wired++;
-	if (p->flags & PG_SEALED)
-		(void)pmap_unprotect(pg->pmap, pager_va(pg, p), 1);
+	/* It may be protected although it is not sealed any more: see pager_copy. */
+	(void)pmap_unprotect(pg->pmap, pager_va(pg, p), 1);
 	p->flags &= (uint8_t)~PG_SEALED;
 }
 

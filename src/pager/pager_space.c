@@ -212,6 +212,9 @@ copy_one(struct pager *pg, struct object *src, pindex_t from,
 		    "moving a page in progress");
 		p->object = dst->id;
 		p->pindex = to;
+		/* Until it is managed anew a write to it may have told nobody,
+		 * and Linux before 6.14 leaves the protection's mark. */
+		p->flags &= (uint8_t)~PG_SEALED;
 		src->resident--;
 		dst->resident++;
 	}

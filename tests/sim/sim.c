@@ -164,13 +164,16 @@ preempt(void)
 	}
 }
 
-/* Shared zeros are in the program, and not protected yet: who did not wait writes. */
+/*
+ * Shared zeros are in the program, and not protected yet: who did not wait writes.  Or
+ * sealed pages are about to be dropped: who writes waits.
+ */
 static void
 gap(uintptr_t va, uint32_t n)
 {
 	struct sim *s = current;
 
-	if (!s->quiet && sim_below(s, 4) == 0)
+	if (!s->quiet && s->par.preempt_in != 0 && sim_below(s, 4) == 0)
 		sim_write(s, va + ptoa(sim_below(s, n)));
 }
 

@@ -354,12 +354,105 @@ test_sealed_tells(void **state)
 	closes();
 }
 
-/* In an order in which no stream is seen. */
+/* Forty pages in an order in which no stream is seen: the powers of 6 modulo 41. */
 static void
-reads_scattered(uint32_t first, uint32_t n)
+reads_scattered(void)
 {
+	uint32_t power = 1;
+
+	for (uint32_t i = 0; i < 40; i++, power = power * 6 % 41)
+		reads(power - 1);
+}
+
+/*
+ * A pmap that counts what is moved, and that does not give up the page `held`, which
+ * the program has locked behind our back.
+ */
+static struct {
+	uint32_t removed;
+	uintptr_t held;
+} spy;
+
+static uint32_t
+spy_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
+{
+	(void)pm;
+	return pmap_sealed(s.pmap, va, n);
+}
+
+static uint32_t
+spy_remove(struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
+{
+	uint32_t before = (uint32_t)atop(spy.held - va), done = n;
+
+	(void)pm;
+	if (before < n)
+		done = before;
+	if (done > 0)
+		done = pmap_remove(s.pmap, va, frame, done, ret_err);
+	spy.removed += done;
+	if (done == before)
+		*ret_err = -EACCES;
+	return done;
+}
+
+static int
+spy_drop(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	int error = 0;
+
+	(void)pm;
 	for (uint32_t i = 0; i < n; i++)
-		reads(first + i * 29 % n);
+		if (spy.held - (uintptr_t)runs[i].iov_base < runs[i].iov_len)
+			error = -EPERM;
+		else
+			(void)pmap_drop_runs(s.pmap, &runs[i], 1);
+	return error;
+}
+
+static int
+spy_resident(struct pmap *pm, uintptr_t va, uint32_t n, uint8_t *vec)
+{
+	(void)pm;
+	return pmap_resident(s.pmap, va, n, vec);
+}
+
+static void
+spy_look(struct pmap *pm, const struct iovec *runs, uint32_t n, void *dst)
+{
+	(void)pm;
+	pmap_look(s.pmap, runs, n, dst);
+}
+
+static void
+spy_discard(struct pmap *pm, const struct iovec *runs, uint32_t n)
+{
+	(void)pm;
+	pmap_discard(s.pmap, runs, n);
+}
+
+/* Pages out, and how many of the pages had to be moved for that. */
+static uint32_t
+moved(struct object *o, pindex_t first, pindex_t end, uintptr_t held)
+{
+	static const struct pmap_ops ops = {.sealed = spy_sealed,
+	    .remove = spy_remove,
+	    .drop = spy_drop,
+	    .resident = spy_resident,
+	    .look = spy_look,
+	    .discard = spy_discard};
+	struct pmap pm = *s.pmap;
+
+	pm.ops = &ops;
+	spy.removed = 0;
+	spy.held = held;
+	pg->pmap = &pm;
+	if (held != 0)
+		(void)pageout_piece(&s.pageout, o, first, end);
+	else
+		page_out(o, first, end);
+	pg->pmap = s.pmap;
+	return spy.removed;
 }
 
 /*
@@ -370,7 +463,7 @@ static void
 test_sealed_alone(void **state)
 {
 	const uint32_t n = 40 * OBJECT_LEAF, step = OBJECT_LEAF;
-	uint32_t broken = 0;
+	uint32_t broken = 0, unsealed = 0;
 	struct object *o;
 
 	(void)state;
@@ -378,17 +471,21 @@ test_sealed_alone(void **state)
 	o = map(0, n);
 	fill(0, n, 'a');
 	page_out(o, 0, n);
-	reads_scattered(0, 20);
-	for (uint32_t i = 0; i < 20; i++)
-		assert_true(sealed(o, i));
+	reads_scattered();
+	assert_int_equal(moved(o, 0, n, 0), 0);
+	assert_int_equal(pg->ctr.clean_drops, 40);
+	/* The window is known to be read: no other page is unsealed, ... */
+	reads_scattered();
 	puts_byte(7, 'b');
-	assert_true(!sealed(o, 7) && sealed(o, 6));
-	page_out(o, 0, n);
-	assert_int_equal(pg->ctr.pages_out, n + 1);
-	assert_int_equal(pg->ctr.clean_drops, 19);
-	/* A window that has been sealed is so again, after one such write. */
-	reads(7);
-	assert_true(sealed(o, 7));
+	assert_true(!sealed(o, 7) && sealed(o, 6) && sealed(o, 8));
+	/* ... and not at the second time, when it is not any more. */
+	puts_byte(9, 'b');
+	assert_true(!sealed(o, 9) && sealed(o, 8) && !sealed(o, 10));
+	for (uint32_t i = 0; i < 40; i++)
+		unsealed += !sealed(o, i);
+	assert_true(unsealed > 2);
+	assert_int_equal(moved(o, 0, n, 0), unsealed);
+	assert_int_equal(pg->ctr.pages_out, n + 2);
 	/* In the others each first page is written to. */
 	for (uint32_t i = step; i < n; i += step) {
 		reads(i + 11);
@@ -403,64 +500,28 @@ test_sealed_alone(void **state)
 	closes();
 }
 
-/* A page that the program has locked behind our back is not given up. */
-static int
-drop_refused(struct pmap *pm, const struct iovec *runs, uint32_t n)
-{
-	const uintptr_t held = va_of(10);
-	int error = 0;
-
-	(void)pm;
-	for (uint32_t i = 0; i < n; i++) {
-		uintptr_t va = (uintptr_t)runs[i].iov_base;
-
-		if (held - va < runs[i].iov_len)
-			error = -EACCES;
-		else
-			(void)pmap_drop_runs(s.pmap, &runs[i], 1);
-	}
-	return error;
-}
-
-static uint32_t
-held_sealed(struct pmap *pm, uintptr_t va, uint32_t n)
-{
-	(void)pm;
-	return pmap_sealed(s.pmap, va, n);
-}
-
-static uint32_t
-held_remove(
-    struct pmap *pm, uintptr_t va, void *frame, uint32_t n, int *ret_err)
-{
-	(void)pm;
-	(void)va;
-	(void)frame;
-	(void)n;
-	*ret_err = -EACCES;
-	return 0;
-}
-
+/* A page that the kernel does not drop is not given up, whatever it says. */
 static void
 test_sealed_held(void **state)
 {
-	static const struct pmap_ops ops = {
-	    .sealed = held_sealed, .drop = drop_refused, .remove = held_remove};
-	struct pmap front = {.ops = &ops, .seals = true};
 	struct object *o;
 
 	(void)state;
-	opens(128, 1000, false);
-	o = map(0, 128);
-	fill(0, 128, 'a');
-	page_out(o, 0, 128);
-	reads_scattered(0, 20);
-	pg->pmap = &front;
-	(void)pageout_piece(&s.pageout, o, 0, 128);
-	pg->pmap = s.pmap;
-	assert_int_equal(pg->ctr.clean_drops, 19);
+	opens(40, 1000, false);
+	o = map(0, 40);
+	fill(0, 40, 'a');
+	page_out(o, 0, 40);
+	reads_scattered();
+	page_out(o, 0, 40);
+	reads_scattered();
+	puts_byte(20, 'b');
+	assert_true(sealed(o, 19) && !sealed(o, 20) && sealed(o, 21));
+	/* Of its run none is, of the other one all are. */
+	assert_int_equal(moved(o, 0, 40, va_of(10)), 20);
+	assert_int_equal(pg->ctr.clean_drops, 40 + 19);
 	assert_true(slot_is_page(object_slot(&pg->objects, o, 10)));
-	for (uint32_t i = 0; i < 20; i++)
+	assert_false(sealed(o, 10));
+	for (uint32_t i = 0; i < 40; i++)
 		reads(i);
 	puts_byte(10, 'b');
 	reads(10);
@@ -938,6 +999,34 @@ test_copy(void **state)
 	memcpy(s.shadow + ptoa(100), s.shadow + ptoa(50), ptoa(50));
 	memset(s.shadow + ptoa(50), 0, ptoa(50));
 	for (uint32_t i = 0; i < 150; i++)
+		reads(i);
+	closes();
+}
+
+/* What a page that is moved has been protected by is not relied on any more. */
+static void
+test_copy_sealed(void **state)
+{
+	struct object *from, *to;
+
+	(void)state;
+	opens(128, 1000, false);
+	from = map(0, 64);
+	to = map(64, 64);
+	fill(0, 64, 'a');
+	page_out(from, 0, 64);
+	reads_scattered();
+	assert_true(sealed(from, 0) && sealed(from, 39));
+	mtx_lock(&pg->lock);
+	simpmap_move(s.pmap, va_of(0), va_of(64), 64);
+	assert_int_equal(pmap_manage(s.pmap, va_of(0), 128), 0);
+	assert_int_equal(pager_copy(pg, from, 0, to, 0, 64), 0);
+	mtx_unlock(&pg->lock);
+	memcpy(s.shadow + ptoa(64), s.shadow, ptoa(64));
+	memset(s.shadow, 0, ptoa(64));
+	assert_int_equal(moved(to, 0, 64, 0), 40);
+	assert_int_equal(pg->ctr.pages_out, 64);
+	for (uint32_t i = 0; i < 128; i++)
 		reads(i);
 	closes();
 }
@@ -1442,6 +1531,7 @@ main(void)
 	    cmocka_unit_test(test_read_error),
 	    cmocka_unit_test(test_freespace),
 	    cmocka_unit_test(test_copy),
+	    cmocka_unit_test(test_copy_sealed),
 	    cmocka_unit_test(test_given_up),
 	    cmocka_unit_test(test_tables_full),
 	    cmocka_unit_test(test_copies),
