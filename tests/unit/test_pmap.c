@@ -624,7 +624,7 @@ test_drop_runs(void **state)
 	assert_int_equal(pmap_drop_runs(pm, run, n), 0);
 	for (uint32_t i = 0; i < PAGES; i++)
 		assert_int_equal(resident(p + ptoa(i), 1), i % 4 > (i / 4) % 2);
-	assert_int_equal(mlock(p + ptoa(2), PAGE_SIZE), 0);
+	assert_int_equal(syscall(SYS_mlock, p + ptoa(2), PAGE_SIZE), 0);
 	assert_int_equal(munmap(p + ptoa(7), PAGE_SIZE), 0);
 	for (uint32_t i = 0; i < n; i++)
 		run[i] = (struct iovec){p + ptoa(4 * i + 2), ptoa(2)};
@@ -634,7 +634,7 @@ test_drop_runs(void **state)
 	assert_int_equal(resident(p + ptoa(6), 1), 0);
 	for (uint32_t i = 2; i < n; i++)
 		assert_int_equal(resident(p + ptoa(4 * i + 2), 2), 0);
-	assert_int_equal(munlock(p + ptoa(2), PAGE_SIZE), 0);
+	assert_int_equal(syscall(SYS_munlock, p + ptoa(2), PAGE_SIZE), 0);
 	region_end(p, PAGES);
 }
 
