@@ -202,6 +202,15 @@ leaf_of(const struct objects *os, const struct object *o, pindex_t i)
 	return no == 0 ? NULL : pool_item(&os->leaves, no - 1);
 }
 
+static struct object_leaf *
+leaf_there(const struct objects *os, const struct object *o, pindex_t i)
+{
+	struct object_leaf *leaf = leaf_of(os, o, i);
+
+	KASSERT(leaf != NULL, "O4: page %u has no leaf", i);
+	return leaf;
+}
+
 uint32_t
 object_slot(const struct objects *os, const struct object *o, pindex_t i)
 {
@@ -231,19 +240,13 @@ object_set_slot(struct objects *os, struct object *o, pindex_t i, uint32_t slot)
 uint64_t
 object_tag(const struct objects *os, const struct object *o, pindex_t i)
 {
-	struct object_leaf *leaf = leaf_of(os, o, i);
-
-	KASSERT(leaf != NULL, "O4: page %u has no tag", i);
-	return leaf->tag[i % OBJECT_LEAF];
+	return leaf_there(os, o, i)->tag[i % OBJECT_LEAF];
 }
 
 void
 object_set_tag(struct objects *os, struct object *o, pindex_t i, uint64_t tag)
 {
-	struct object_leaf *leaf = leaf_of(os, o, i);
-
-	KASSERT(leaf != NULL, "O4: no leaf for the tag of page %u", i);
-	leaf->tag[i % OBJECT_LEAF] = tag;
+	leaf_there(os, o, i)->tag[i % OBJECT_LEAF] = tag;
 }
 
 /*
@@ -266,9 +269,8 @@ tally(int16_t unchanged, int n, int max)
 static void
 note_unchanged(struct objects *os, struct object *o, pindex_t i, int n)
 {
-	struct object_leaf *leaf = leaf_of(os, o, i);
+	struct object_leaf *leaf = leaf_there(os, o, i);
 
-	KASSERT(leaf != NULL, "no leaf for page %u", i);
 	if (leaf->unchanged == 0)
 		o->unchanged = tally(o->unchanged, n, OBJECT_KNOWS);
 	leaf->unchanged = tally(leaf->unchanged, n, WINDOW_KNOWS);
@@ -277,9 +279,8 @@ note_unchanged(struct objects *os, struct object *o, pindex_t i, int n)
 bool
 object_seals(const struct objects *os, const struct object *o, pindex_t i)
 {
-	const struct object_leaf *leaf = leaf_of(os, o, i);
+	const struct object_leaf *leaf = leaf_there(os, o, i);
 
-	KASSERT(leaf != NULL, "no leaf for page %u", i);
 	return leaf->unchanged > 0 ||
 	       (leaf->unchanged == 0 && o->unchanged > -OBJECT_KNOWS);
 }
