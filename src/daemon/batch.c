@@ -132,7 +132,7 @@ drop_sealed(struct pageout *po)
  * batch.  Returns how many are gone.  Lock held, and released meanwhile.
  */
 static uint32_t
-batch_sealed(struct pageout *po)
+batch_sealed(struct pageout *po, enum parting parting)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
@@ -156,6 +156,9 @@ batch_sealed(struct pageout *po)
 			continue;
 		}
 		object_seen(&pg->objects, pager_object(pg, p), p->pindex, true);
+		if (parting != FOR_GOOD)
+			ghosts_dropped(&pg->ghosts, p->object, p->pindex,
+			    parting == PASSED);
 		(void)pager_page_gone(pg, p, SLOT_NONE);
 	}
 	gone = b->n - kept;
@@ -227,7 +230,7 @@ batch_remove(struct pageout *po)
  * system call: it reads as zeros now.
  */
 static void
-batch_removed(struct pageout *po)
+batch_removed(struct pageout *po, enum parting parting)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
@@ -237,7 +240,8 @@ batch_removed(struct pageout *po)
 
 		if (b->fate[i] == MOVED) {
 			p->state = PS_INACTIVE;
-			p->flags &= (uint8_t)~PG_SEALED;
+			if (parting == PASSED)
+				p->flags |= PG_PASSED;
 			p->frame = b->frame[i];
 			pager_unbusy(pg, p);
 			page_enqueue(&pg->pages, p, PQ_INACTIVE);
@@ -257,15 +261,18 @@ batch_removed(struct pageout *po)
 }
 
 uint32_t
-batch_deactivate(struct pageout *po)
+batch_deactivate(struct pageout *po, enum parting parting)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
 	uint32_t got, gone = 0;
 
 	sort_keyed(b->order, b->n);
-	if (pg->pmap->seals)
-		gone = b->sealed = batch_sealed(po);
+	ghosts_leave(&pg->ghosts, b->n);
+	if (pg->pmap->seals &&
+	    (parting == FOR_GOOD ||
+		!ghosts_worth(&pg->ghosts, parting == PASSED)))
+		gone = b->sealed = batch_sealed(po, parting);
 	got = batch_frames(po);
 	while (b->n > got) {
 		struct page *p = batch_page(po, --b->n);
@@ -278,7 +285,7 @@ batch_deactivate(struct pageout *po)
 	for (uint32_t i = 0; i < b->n; i++)
 		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
-	batch_removed(po);
+	batch_removed(po, parting);
 	return gone;
 }
 
@@ -339,6 +346,11 @@ batch_classified(struct pageout *po, bool keep)
 
 		if (clean)
 			p->flags |= PG_CLEAN;
+		if (clean && !keep && !wanted && (p->flags & PG_SEALED))
+			ghosts_chance(
+			    &pg->ghosts, (p->flags & PG_PASSED) != 0, false);
+		if (b->fate[i] == DIRTY)
+			p->flags &= (uint8_t) ~(PG_SEALED | PG_PASSED);
 		if (wanted || b->fate[i] == DIRTY || (clean && keep)) {
 			/* Wanted: it stays where a soft fault finds it. */
 			pager_unbusy(pg, p);

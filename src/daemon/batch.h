@@ -27,12 +27,19 @@ struct batch {
 
 /* Takes a page off its queue and makes it busy. */
 void batch_add(struct pageout *, struct page *);
+/* Why pages leave, and whether somebody may come back for them. */
+enum parting {
+	FOR_GOOD, /* it was asked for */
+	OLDEST, /* of the active ones */
+	PASSED, /* by a stream */
+};
 /*
  * Takes pages of the batch, which are active, out of the program; some may have
- * to stay.  Returns with how many there was progress.  The lock is released
- * meanwhile.
+ * to stay.  Those that are sealed are dropped, unless a second chance is worth it for
+ * such pages (ghosts.h).  Returns with how many there was progress.  The lock is
+ * released meanwhile.
  */
-uint32_t batch_deactivate(struct pageout *);
+uint32_t batch_deactivate(struct pageout *, enum parting);
 /* Adds a page, as batch_add does, of those that are inactive. */
 void batch_add_inactive(struct pageout *, struct page *);
 /*

@@ -73,6 +73,7 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 	io->write = write;
 	h->reading++;
 	count_read(pg);
+	ghosts_back(&pg->ghosts, o->id, i);
 	if (o->careful > 0)
 		o->careful--;
 	stream_given(s, io->first, io->n);

@@ -49,6 +49,20 @@ pageout_forget(struct pageout *po)
 
 /* ---- deactivate: out of the program -------------------------------------- */
 
+/* Where streams are come back for, each queue loses as many as it has. */
+static enum page_queue
+by_length(struct pageout *po)
+{
+	const struct pageq *q = po->pg->pages.q;
+	uint32_t all = q[PQ_ACTIVE].count + q[PQ_STREAM].count;
+
+	po->due += q[PQ_STREAM].count;
+	if (po->due < all)
+		return PQ_ACTIVE;
+	po->due %= all;
+	return PQ_STREAM;
+}
+
 /*
  * Which queue's oldest pages leave: see STREAM_TURNS.  The last pages of
  * streams stay, for they may have been entered and not been read so far.
@@ -63,6 +77,8 @@ victims(struct pageout *po, uint32_t want)
 		return PQ_STREAM;
 	if (pg->pages.q[PQ_STREAM].count <= pg->inactive_goal)
 		return PQ_ACTIVE;
+	if (ghosts_worth(&pg->ghosts, true))
+		return by_length(po);
 	if (po->turn++ % STREAM_TURNS != 0)
 		return PQ_STREAM;
 	while (want-- > 0 && (p = pageq_first(&pg->pages, PQ_STREAM)) != NULL) {
@@ -78,10 +94,12 @@ deactivate(struct pageout *po, uint32_t want)
 	struct pager *pg = po->pg;
 	struct page *p, *next;
 	uint32_t looked = 0, gone;
+	enum page_queue queue;
 
 	po->batch->n = po->batch->sealed = 0;
 	want = US_MIN(want, CLUSTER_MAX);
-	p = pageq_first(&pg->pages, victims(po, want));
+	queue = victims(po, want);
+	p = pageq_first(&pg->pages, queue);
 	for (; p != NULL && po->batch->n < want && looked < 2 * CLUSTER_MAX;
 	     p = next, looked++) {
 		next = pageq_next(&pg->pages, p);
@@ -91,7 +109,7 @@ deactivate(struct pageout *po, uint32_t want)
 	if (po->batch->n == 0)
 		return 0;
 	want = po->batch->n;
-	gone = batch_deactivate(po);
+	gone = batch_deactivate(po, queue == PQ_STREAM ? PASSED : OLDEST);
 	po->stayed = gone > 0 ? 0 : po->stayed + want;
 	return gone;
 }

@@ -14,7 +14,8 @@
  * Those that entered write-protected and still are need nothing of that.
  *
  * What a stream has read and left behind goes before what is older: see
- * STREAM_TURNS.
+ * STREAM_TURNS.  Where such pages are come back for, and where pages that were only read
+ * are, they leave like any others: see ghosts.h.
  */
 #ifndef USWAP_PAGEOUT_H
 #define USWAP_PAGEOUT_H
@@ -52,6 +53,7 @@ struct pageout {
 	uint32_t async_max; /* pager's lock: writes in flight, 1..PAGEOUT_IO */
 	uint32_t writing; /* pages in writes in flight */
 	uint32_t turn; /* batches deactivated while a stream left pages */
+	uint32_t due; /* by_length: what is not a batch of streams' so far */
 	bool working; /* between the water marks */
 	bool force; /* see pageout_piece */
 	/* Called once, without the lock, before the first page leaves. */

@@ -71,7 +71,7 @@ pageout_piece(
 			batch_add(po, p);
 	}
 	if (po->batch->n > 0)
-		(void)batch_deactivate(po);
+		(void)batch_deactivate(po, FOR_GOOD);
 	mtx_unlock(&pg->lock);
 	return i;
 }

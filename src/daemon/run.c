@@ -56,7 +56,8 @@ run_entered(struct pager *pg, struct run *r)
 		}
 		/* FreeBSD keeps the block after a read; so do we, until space
 		 * is short: then memory and swap add up. */
-		p->flags &= (uint8_t) ~(PG_STALE | PG_CLEAN | PG_SEALED);
+		p->flags &=
+		    (uint8_t) ~(PG_STALE | PG_CLEAN | PG_SEALED | PG_PASSED);
 		if (r->seal)
 			p->flags |= PG_SEALED;
 		if (pg->space.almost_full && (p->flags & PG_WRITING) == 0 &&

@@ -110,7 +110,10 @@ page_check(const struct page *p)
 		KASSERT(p->wired == 0 && (p->flags & PG_BUSY) == 0, "P2");
 	KASSERT(p->wired == 0 || p->state == PS_ACTIVE, "P3");
 	KASSERT((p->flags & PG_CLEAN) == 0 || p->state == PS_INACTIVE, "P6");
-	KASSERT((p->flags & PG_SEALED) == 0 || p->state == PS_ACTIVE, "P7");
+	KASSERT((p->flags & PG_PASSED) == 0 || p->state == PS_INACTIVE, "P9");
+	KASSERT((p->flags & PG_SEALED) == 0 || p->state == PS_ACTIVE ||
+		    p->state == PS_INACTIVE,
+	    "P7");
 	KASSERT(
 	    (p->flags & PG_STALE) == 0 ||
 		(p->state == PS_INACTIVE && (p->queue == PQ_AHEAD || !queued)),

@@ -36,8 +36,9 @@
  *	P6  PG_CLEAN pages are INACTIVE
  *	P7  PG_SEALED pages are ACTIVE: they entered write-protected, and nobody
  *	    has asked to write since.  Whether the protection is still there, only
- *	    pmap_sealed tells
+ *	    pmap_sealed tells.  Or they are INACTIVE, and were so before
  *	P8  PG_STALE pages are read ahead, INACTIVE: a sweep has seen them there
+ *	P9  PG_PASSED pages are INACTIVE, and were on PQ_STREAM
  */
 #ifndef USWAP_PAGE_H
 #define USWAP_PAGE_H
@@ -70,6 +71,7 @@ enum {
 	PG_STALE = 8, /* P8 */
 	PG_CLEAN = 16, /* the frame holds what the page's block holds */
 	PG_SEALED = 32, /* P7 */
+	PG_PASSED = 64, /* P9 */
 };
 
 #define FRAME_NONE UINT32_MAX

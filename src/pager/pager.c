@@ -8,6 +8,17 @@
 #include "base/sort.h"
 #include "pager/pager.h"
 
+static void
+take_shares(struct pager *pg, const struct pager_params *p)
+{
+	KASSERT(p->free_high < p->budget, "absurd budget");
+	pg->budget = p->budget;
+	pg->free_low = p->free_low;
+	pg->free_high = p->free_high;
+	pg->inactive_goal = p->inactive_goal;
+	ghosts_aim(&pg->ghosts, p->inactive_goal);
+}
+
 int
 pager_init(struct pager *pg, const struct pager_params *p)
 {
@@ -15,11 +26,8 @@ pager_init(struct pager *pg, const struct pager_params *p)
 	int error;
 
 	*pg = (struct pager){.clock = p->clock, .pmap = p->pmap};
-	KASSERT(p->free_high < p->budget && p->buffers > 0, "absurd budget");
-	pg->budget = p->budget;
-	pg->free_low = p->free_low;
-	pg->free_high = p->free_high;
-	pg->inactive_goal = p->inactive_goal;
+	KASSERT(p->buffers > 0, "absurd budget");
+	take_shares(pg, p);
 	pg->read_window = CLUSTER_MAX;
 	pg->write_cluster = CLUSTER_MAX;
 	mtx_init(&pg->lock, RANK_VM);
@@ -65,11 +73,7 @@ void
 pager_set_budget(struct pager *pg, const struct pager_params *p)
 {
 	mtx_assert(&pg->lock);
-	KASSERT(p->free_high < p->budget, "absurd budget");
-	pg->budget = p->budget;
-	pg->free_low = p->free_low;
-	pg->free_high = p->free_high;
-	pg->inactive_goal = p->inactive_goal;
+	take_shares(pg, p);
 	if (pg->need_pageout != NULL)
 		pg->need_pageout(pg->event_arg);
 	pager_have_memory(pg);
@@ -97,10 +101,7 @@ pager_forked(struct pager *pg, const struct pager_params *p)
 	pg->still = pg->grow = false;
 	pg->moving = pg->careful = 0;
 	pg->ctr = (struct pager_counters){.ram_peak = pg->resident};
-	pg->budget = p->budget;
-	pg->free_low = p->free_low;
-	pg->free_high = p->free_high;
-	pg->inactive_goal = p->inactive_goal;
+	take_shares(pg, p);
 	return frames_forked(&pg->frames, p->buffers);
 }
 
@@ -431,6 +432,7 @@ pager_check(struct pager *pg)
 	map_check(&pg->map);
 	pages_check(&pg->pages);
 	swspace_check(&pg->space);
+	ghosts_check(&pg->ghosts);
 	/* By number, not by entry: an object may have entries on both sides of
 	 * another one's, mapped into its hole. */
 	for (uint32_t i = 0; i < pg->objects.pool.fresh; i++) {

@@ -27,6 +27,7 @@
 #include "page/frames.h"
 #include "page/page.h"
 #include "page/pmap.h"
+#include "pager/ghosts.h"
 #include "pager/map.h"
 #include "pager/object.h"
 #include "swap/swspace.h"
@@ -84,6 +85,7 @@ struct pager {
 	uint32_t free_low; /* (L) page-out starts below ... */
 	uint32_t free_high; /* (L) ... and stops above */
 	uint32_t inactive_goal; /* (L) */
+	struct ghosts ghosts; /* (L) */
 	uint32_t read_window; /* (L) pages one read may bring, at most */
 	uint32_t write_cluster; /* (L) pages one write may take, at most */
 	uint32_t junk[JUNK_MAX]; /* (L) loose frames waiting for discard */

@@ -528,6 +528,58 @@ test_sealed_held(void **state)
 	closes();
 }
 
+/* Reads a page; page-out goes on until it has nothing to do. */
+static void
+reads_and_rests(pindex_t i)
+{
+	reads(i);
+	while (pageout_step(&s.pageout))
+		;
+}
+
+/*
+ * n random pages, each with two of the `hot` first ones, a power of two, in their turn but in
+ * no order that is taken for a stream.  How often a hot one came from disk.
+ */
+static uint64_t
+reads_hot(uint32_t rounds, pindex_t n, pindex_t hot)
+{
+	static uint32_t seed = 1, turn;
+	uint64_t from_disk = 0, before;
+
+	for (; rounds > 0; rounds--) {
+		seed = seed * 1664525 + 1013904223;
+		reads_and_rests(hot + (seed >> 8) % (n - hot));
+		before = pg->ctr.faults_disk;
+		for (int k = 0; k < 2; k++, turn++)
+			reads_and_rests(turn * (2 * turn + 1) % hot);
+		from_disk += pg->ctr.faults_disk - before;
+	}
+	return from_disk;
+}
+
+/*
+ * Pages in constant use that are only read are given a second chance, once it shows that
+ * dropping them was wrong.  Who took it enters without a seal, and has another one.
+ */
+static void
+test_second_chance(void **state)
+{
+	const uint32_t n = 4000, hot = 128;
+
+	(void)state;
+	opens(n, 2 * n, false);
+	map(0, n);
+	fill(0, n, 'a');
+	sim_drain(&s);
+	pg->inactive_goal = 100;
+	ghosts_aim(&pg->ghosts, 100);
+	(void)reads_hot(4000, n, hot);
+	/* If all were dropped it would be a thousand. */
+	assert_in_range(reads_hot(8000, n, hot), 0, 100);
+	closes();
+}
+
 /*
  * A disk that does not keep up: what waits for it is as much as is needed, and the
  * program keeps the rest.  What is inactive has time to be touched.
@@ -1519,6 +1571,7 @@ main(void)
 	    cmocka_unit_test(test_sealed),
 	    cmocka_unit_test(test_sealed_tells),
 	    cmocka_unit_test(test_sealed_alone),
+	    cmocka_unit_test(test_second_chance),
 	    cmocka_unit_test(test_sealed_held),
 	    cmocka_unit_test(test_slow_disk),
 	    cmocka_unit_test(test_down_short),
