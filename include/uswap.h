@@ -144,8 +144,9 @@ USWAP_API const char *uswap_error(void);
  * between threads, and asks no permission for userfaultfd; but it can only be used
  * by a program that keeps to this:
  *
- *  - System calls fail with EFAULT where they meet a page that is not in memory
- *    (a system call takes no SIGBUS).  What is passed to the kernel must not be
+ *  - System calls fail with EFAULT where they meet a page that is not in memory,
+ *    or would write to one that has only been read since it came in (a system call
+ *    takes no SIGBUS).  What is passed to the kernel must not be
  *    managed, or be wired (uswap_wire) from before the call until after it.  That
  *    holds for buffers and names, and also for memory that the C library passes on:
  *    mutexes, condition variables and semaphores that threads wait for; arguments

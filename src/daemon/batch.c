@@ -230,7 +230,7 @@ batch_remove(struct pageout *po)
  * system call: it reads as zeros now.
  */
 static void
-batch_removed(struct pageout *po, enum parting parting)
+batch_removed(struct pageout *po, enum parting parting, bool chance)
 {
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
@@ -240,6 +240,8 @@ batch_removed(struct pageout *po, enum parting parting)
 
 		if (b->fate[i] == MOVED) {
 			p->state = PS_INACTIVE;
+			if (!chance)
+				p->flags &= (uint8_t)~PG_SEALED;
 			if (parting == PASSED)
 				p->flags |= PG_PASSED;
 			p->frame = b->frame[i];
@@ -266,12 +268,11 @@ batch_deactivate(struct pageout *po, enum parting parting)
 	struct batch *b = po->batch;
 	struct pager *pg = po->pg;
 	uint32_t got, gone = 0;
+	bool chance =
+	    parting != FOR_GOOD && ghosts_worth(&pg->ghosts, parting == PASSED);
 
 	sort_keyed(b->order, b->n);
-	ghosts_leave(&pg->ghosts, b->n);
-	if (pg->pmap->seals &&
-	    (parting == FOR_GOOD ||
-		!ghosts_worth(&pg->ghosts, parting == PASSED)))
+	if (pg->pmap->seals && !chance)
 		gone = b->sealed = batch_sealed(po, parting);
 	got = batch_frames(po);
 	while (b->n > got) {
@@ -285,7 +286,9 @@ batch_deactivate(struct pageout *po, enum parting parting)
 	for (uint32_t i = 0; i < b->n; i++)
 		gone += b->fate[i] != STAYS;
 	mtx_lock(&pg->lock);
-	batch_removed(po, parting);
+	batch_removed(po, parting, chance);
+	if (parting != FOR_GOOD)
+		ghosts_left(&pg->ghosts, gone, pg->inactive_goal);
 	return gone;
 }
 
@@ -326,6 +329,19 @@ batch_classify(struct pageout *po)
 	}
 }
 
+/*
+ * Nobody touched it while it was inactive.  Of streams all pages tell, for when they leave
+ * hangs on it as well.
+ */
+static void
+no_chance_taken(struct pager *pg, const struct page *p)
+{
+	if (p->flags & PG_PASSED)
+		ghosts_chance(&pg->ghosts, true, false);
+	else if (p->flags & PG_SEALED)
+		ghosts_chance(&pg->ghosts, false, false);
+}
+
 /* Lock held.  Returns how many pages are gone. */
 static uint32_t
 batch_classified(struct pageout *po, bool keep)
@@ -346,9 +362,8 @@ batch_classified(struct pageout *po, bool keep)
 
 		if (clean)
 			p->flags |= PG_CLEAN;
-		if (clean && !keep && !wanted && (p->flags & PG_SEALED))
-			ghosts_chance(
-			    &pg->ghosts, (p->flags & PG_PASSED) != 0, false);
+		if (!wanted && !keep)
+			no_chance_taken(pg, p);
 		if (b->fate[i] == DIRTY)
 			p->flags &= (uint8_t) ~(PG_SEALED | PG_PASSED);
 		if (wanted || b->fate[i] == DIRTY || (clean && keep)) {

@@ -47,7 +47,8 @@ pagein_start(struct handler *h, struct object *o, pindex_t i, bool write)
 
 	if (h->helper != NULL && !can_read(h, o, i))
 		return handler_note(h->helper,
-			   (struct note){.fault = {.va = object_va(o, i)}})
+			   (struct note){.fault = {.va = object_va(o, i),
+					     .write = write}})
 			   ? LEFT
 			   : WAIT;
 	if (o->careful > 0)

@@ -36,7 +36,7 @@
  *	P6  PG_CLEAN pages are INACTIVE
  *	P7  PG_SEALED pages are ACTIVE: they entered write-protected, and nobody
  *	    has asked to write since.  Whether the protection is still there, only
- *	    pmap_sealed tells.  Or they are INACTIVE, and were so before
+ *	    pmap_sealed tells.  Or INACTIVE: they were such, and have a second chance
  *	P8  PG_STALE pages are read ahead, INACTIVE: a sweep has seen them there
  *	P9  PG_PASSED pages are INACTIVE, and were on PQ_STREAM
  */

@@ -62,6 +62,16 @@ uffdpmap(struct pmap *pm)
 }
 
 /*
+ * Not by the C library, whose function may be the preloaded one: that looks at the
+ * argument, for which it takes a lock, and a handler of SIGBUS may not wait for it.
+ */
+static int
+raw_ioctl(int fd, unsigned long op, void *arg)
+{
+	return (int)syscall(SYS_ioctl, fd, op, arg);
+}
+
+/*
  * A number that means another file now is refused, for no other has these
  * operations; but so is a range that is not ours any more.  The kernel tells the two
  * apart, or, where it may not be asked, a fresh descriptor does.  If the program has no
@@ -74,9 +84,9 @@ uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)
 	int fd, fresh, r, error;
 
 	if (u->here != u)
-		return ioctl(u->fd.fd, op, arg);
+		return raw_ioctl(u->fd.fd, op, arg);
 	fd = herefd_get(&u->fd);
-	r = fd < 0 ? -1 : ioctl(fd, op, arg);
+	r = fd < 0 ? -1 : raw_ioctl(fd, op, arg);
 	if (r == 0 || (fd >= 0 && (errno == EAGAIN || errno == EEXIST)))
 		return r;
 	error = errno;
@@ -87,7 +97,7 @@ uffd_ioctl(struct uffdpmap *u, unsigned long op, void *arg)
 	fresh = herefd_again(&u->fd);
 	KASSERT(
 	    fresh >= 0, "the userfaultfd is out of reach: errno %d", -fresh);
-	r = ioctl(fresh, op, arg);
+	r = raw_ioctl(fresh, op, arg);
 	if (r != 0)
 		error = errno;
 	herefd_keep(&u->fd, fd, fresh, r == 0);
@@ -157,7 +167,8 @@ uffd_absent(struct pmap *pm, uintptr_t va, uint64_t n)
 	int found;
 
 	do
-		found = ioctl(uffdpmap(pm)->pagemap_fd, PAGEMAP_SCAN, &scan);
+		found =
+		    raw_ioctl(uffdpmap(pm)->pagemap_fd, PAGEMAP_SCAN, &scan);
 	while (found < 0 && errno == EINTR);
 	if (found < 0)
 		return 0;
@@ -404,7 +415,8 @@ pmap_open_uffd(uint32_t n_frames, unsigned without, struct pmap **ret,
 	error = open_others(u);
 	if (error == 0)
 		error = open_zeros(u);
-	u->pm.seals = u->pm.shares = !inline_ && u->pagemap_fd >= 0;
+	u->pm.seals = u->pagemap_fd >= 0;
+	u->pm.shares = u->pm.seals && !inline_;
 	if (error == 0)
 		error = open_frames(u, n_frames);
 	if (error == 0 && inline_)
@@ -445,7 +457,8 @@ pmap_reopen_uffd(struct pmap *pm, char *err, size_t errlen)
 		return no_memory(u, error, err, errlen);
 	if (by_number)
 		u->pidfd = (int)syscall(SYS_pidfd_open, u->pid, 0);
-	pm->seals = pm->shares = !inline_ && u->pagemap_fd >= 0;
+	pm->seals = u->pagemap_fd >= 0;
+	pm->shares = pm->seals && !inline_;
 	if (inline_) {
 		*u->here = *u;
 		u->here->here = u->here;

@@ -8,27 +8,10 @@
 #define SAVES     16
 #define WORTH_MAX 256
 
-void
-ghosts_aim(struct ghosts *g, uint32_t distance)
-{
-	g->distance = distance;
-	for (g->one_in = 0; distance >> g->one_in > GHOSTS / 2;)
-		g->one_in++;
-	/* Others are remembered from now on. */
-	for (uint32_t i = 0; i < GHOSTS; i++)
-		g->ghost[i].page = 0;
-}
-
 bool
 ghosts_worth(const struct ghosts *g, bool stream)
 {
 	return g->worth[stream] > 0;
-}
-
-void
-ghosts_leave(struct ghosts *g, uint32_t n)
-{
-	g->clock += n;
 }
 
 static void
@@ -86,6 +69,25 @@ void
 ghosts_chance(struct ghosts *g, bool stream, bool taken)
 {
 	count(g, stream, taken ? SAVES : -1);
+}
+
+/* Of another distance others are remembered. */
+static void
+aim(struct ghosts *g, uint32_t distance)
+{
+	g->distance = distance;
+	for (g->one_in = 0; distance >> g->one_in > GHOSTS / 2;)
+		g->one_in++;
+	for (uint32_t i = 0; i < GHOSTS; i++)
+		g->ghost[i].page = 0;
+}
+
+void
+ghosts_left(struct ghosts *g, uint32_t n, uint32_t distance)
+{
+	g->clock += n;
+	if (distance != g->distance)
+		aim(g, distance);
 }
 
 void

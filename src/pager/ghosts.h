@@ -36,12 +36,10 @@ struct ghosts {
 	} ghost[GHOSTS];
 };
 
-/* For an inactive queue of `distance` pages.  Also when that changes. */
-void ghosts_aim(struct ghosts *, uint32_t distance);
 /* Whether pages are to have their second chance; else they may be dropped. */
 bool ghosts_worth(const struct ghosts *, bool stream);
-/* n pages leave, in whichever way. */
-void ghosts_leave(struct ghosts *, uint32_t n);
+/* n pages left, in whichever way; the inactive queue is to have `distance`. */
+void ghosts_left(struct ghosts *, uint32_t n, uint32_t distance);
 /* Page i of an object was dropped without a chance; it is read again. */
 void ghosts_dropped(struct ghosts *, uint32_t object, pindex_t i, bool stream);
 void ghosts_back(struct ghosts *, uint32_t object, pindex_t i);

@@ -16,7 +16,6 @@ take_shares(struct pager *pg, const struct pager_params *p)
 	pg->free_low = p->free_low;
 	pg->free_high = p->free_high;
 	pg->inactive_goal = p->inactive_goal;
-	ghosts_aim(&pg->ghosts, p->inactive_goal);
 }
 
 int

@@ -188,20 +188,38 @@ is_slow(int advice)
 	       populates(advice);
 }
 
+/* So often a page may leave between its touch and the kernel's look. */
+#define POPULATE_TRIES 1000
+
 /*
- * With inline delivery the kernel says EFAULT of a page that is out, as of one that the
- * program may not touch: what can come in comes first, and may be out again by then.
+ * With inline delivery the kernel says EFAULT of a page that is out, or write-protected,
+ * as of one that the program may not touch.  So each is touched, and looked at then:
+ * not all of them need be there at one time.
  */
+static int
+populate_touched(char *p, size_t len, int advice)
+{
+	int error = 0;
+
+	(void)uswap_advise(preload.u, p, len, USWAP_WILLNEED);
+	for (size_t at = 0; at < len && error == 0; at += PAGE)
+		for (unsigned i = 0; i < POPULATE_TRIES; i++) {
+			error = to_kernel(raw_madvise(p + at, PAGE, advice));
+			if (error != -EFAULT ||
+			    !uswap_preload_bring(
+				p + at, PAGE, advice == MADV_POPULATE_WRITE))
+				break;
+		}
+	return error;
+}
+
 static int
 populate(void *addr, size_t len, int advice)
 {
 	int error = to_kernel(raw_madvise(addr, len, advice));
 
-	for (unsigned tries = 0;
-	     error == -EFAULT && preload.inline_faults && tries < 10; tries++) {
-		(void)uswap_advise(preload.u, addr, len, USWAP_WILLNEED);
-		error = to_kernel(raw_madvise(addr, len, advice));
-	}
+	if (error == -EFAULT && preload.inline_faults)
+		error = populate_touched(addr, len, advice);
 	return error;
 }
 

@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 
 #include "preload/bring.h"
@@ -59,7 +60,14 @@ struct next {
 	}
 
 /*
- * syscalls.c: memory that is not managed, for the time of a call; errno is kept.
+ * Programs built with large files call these, which are the same: off_t has 64 bits.
+ * Their declarations name other types, so that the compiler knows nothing of it.  In
+ * the source of the other.
+ */
+#define SAME(name, as) __asm__(".globl " #name "\n.set " #name ", " #as)
+
+/*
+ * transfers.c: memory that is not managed, for the time of a call; errno is kept.
  * More than BOUNCE is given, or taken, in several steps.  Of what is no longer than
  * BOUNCE_KEPT one is kept, empty: it costs two calls to the kernel and a fault a page.
  */
@@ -79,6 +87,9 @@ text_has(const struct text *t, const void *address)
 {
 	return (uintptr_t)address - t->start < t->len;
 }
+
+/* signals.c: the set without SIGBUS, in *copy; NULL remains that. */
+const sigset_t *strip_bus(const sigset_t *set, sigset_t *copy);
 
 /* programs.c: argv or envp, and what it points to. */
 int bring_strings(char *const *v);

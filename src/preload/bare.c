@@ -4,14 +4,17 @@
  * user mode are answered: see syscalls.c.
  *
  * Nobody here knows which argument names memory, and how much.  But one that fails
- * with EFAULT names some, a page of which is missing; to touch a page changes
- * nothing, so each argument that could be an address of managed memory is taken for
- * one.  What lies further than a page behind it remains a failure.
+ * with EFAULT names some, a page of which is missing, or may not be written to; to touch
+ * a page changes nothing, so each argument that could be an address of managed memory is
+ * taken for one.  What lies further than a page behind it remains a failure.  What has
+ * done something before it fails has its arguments touched before; what is named by
+ * what they name, as by some requests of ioctl, does it twice.
  */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "preload/again.h"
@@ -39,6 +42,7 @@ bring_any(const long a[ARGUMENTS])
 		va_end(ap_);                                                   \
 	} while (0)
 
+/* A request that says so of itself writes its argument when all is done. */
 HOOK int
 ioctl(int fd, unsigned long request, ...)
 {
@@ -46,6 +50,8 @@ ioctl(int fd, unsigned long request, ...)
 	int ret;
 
 	ARGS(a, request, 1);
+	if (_IOC_DIR(request) & _IOC_READ)
+		(void)OUT((const void *)a[0], _IOC_SIZE(request));
 	AGAIN(ret, NEXT(ioctl)(fd, request, a[0]), ret == -1 && errno == EFAULT,
 	    bring_any(a))
 	return ret;
@@ -115,6 +121,44 @@ enter_kernel(long number, const long a[ARGUMENTS])
 #endif
 }
 
+/*
+ * Results of these are told once, or come after what was done.  None that the preload
+ * library makes while it takes its lock: rt_sigprocmask, nanosleep, futex.
+ */
+static int
+tells_late(long number)
+{
+	switch (number) {
+	case SYS_splice:
+	case SYS_copy_file_range:
+	case SYS_sendfile:
+	case SYS_prlimit64:
+	case SYS_timer_settime:
+	case SYS_timerfd_settime:
+	case SYS_setitimer:
+	case SYS_waitid:
+	case SYS_wait4:
+	case SYS_rt_sigtimedwait:
+	case SYS_sigaltstack:
+	case SYS_read:
+	case SYS_readv:
+	case SYS_recvmsg:
+	case SYS_recvmmsg:
+	case SYS_recvfrom:
+	case SYS_sendmmsg:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_msgrcv:
+	case SYS_mq_timedreceive:
+	case SYS_ppoll:
+	case SYS_pselect6:
+	case SYS_clock_nanosleep:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* Bare system calls, as far as they are made by way of the C library. */
 HOOK long
 syscall(long number, ...)
@@ -122,6 +166,8 @@ syscall(long number, ...)
 	long a[ARGUMENTS], ret;
 
 	ARGS(a, number, ARGUMENTS);
+	if (tells_late(number))
+		(void)bring_any(a);
 	AGAIN(ret, enter_kernel(number, a), ret == -EFAULT, bring_any(a))
 	if (ret < 0 && ret >= -4095) {
 		errno = (int)-ret;

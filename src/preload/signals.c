@@ -9,19 +9,17 @@
  * The frame of a signal is written by the kernel, and where it cannot be the process
  * ends: so a stack in managed memory that the program names never leaves.
  */
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/select.h>
 
 #include "preload/again.h"
 
 /* ---- masks --------------------------------------------------------------- */
 
 /* The set without SIGBUS, in *copy, which is never managed. */
-static const sigset_t *
-strip(const sigset_t *set, sigset_t *copy)
+const sigset_t *
+strip_bus(const sigset_t *set, sigset_t *copy)
 {
 	if (set == NULL)
 		return NULL;
@@ -35,34 +33,7 @@ sigsuspend(const sigset_t *set)
 {
 	sigset_t copy;
 
-	return NEXT(sigsuspend)(strip(set, &copy));
-}
-
-HOOK int
-ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *set)
-{
-	sigset_t copy;
-	int ret;
-
-	set = strip(set, &copy);
-	AGAIN(ret, NEXT(ppoll)(p, n, t, set), ret == -1 && errno == EFAULT,
-	    OUT(p, n * sizeof(*p)) | IN(t, sizeof(*t)))
-	return ret;
-}
-
-HOOK int
-pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t,
-    const sigset_t *set)
-{
-	sigset_t copy;
-	int ret;
-
-	set = strip(set, &copy);
-	AGAIN(ret, NEXT(pselect)(n, r, w, e, t, set),
-	    ret == -1 && errno == EFAULT,
-	    OUT(r, sizeof(*r)) | OUT(w, sizeof(*w)) | OUT(e, sizeof(*e)) |
-		IN(t, sizeof(*t)))
-	return ret;
+	return NEXT(sigsuspend)(strip_bus(set, &copy));
 }
 
 HOOK int
@@ -71,7 +42,7 @@ epoll_pwait(int ep, struct epoll_event *e, int n, int t, const sigset_t *set)
 	sigset_t copy;
 	int ret;
 
-	set = strip(set, &copy);
+	set = strip_bus(set, &copy);
 	AGAIN(ret, NEXT(epoll_pwait)(ep, e, n, t, set),
 	    ret == -1 && errno == EFAULT, OUT(e, (size_t)n * sizeof(*e)))
 	return ret;
@@ -84,7 +55,7 @@ epoll_pwait2(int ep, struct epoll_event *e, int n, const struct timespec *t,
 	sigset_t copy;
 	int ret;
 
-	set = strip(set, &copy);
+	set = strip_bus(set, &copy);
 	AGAIN(ret, NEXT(epoll_pwait2)(ep, e, n, t, set),
 	    ret == -1 && errno == EFAULT,
 	    OUT(e, (size_t)n * sizeof(*e)) | IN(t, sizeof(*t)))

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * syscalls DIRECTORY [NAME]: gives system calls memory that has just been paged
- * out, and prints what each of them did with it: the same with uswap and without.
- * Run it in 16M.  NAME: only that one.
+ * syscalls DIRECTORY [NAME|all [read]]: gives system calls memory that has just been
+ * paged out, and prints what each of them did with it: the same with uswap and without.
+ * Run it in 16M.  NAME: only that one.  read: memory that has come in again since, for
+ * somebody who read it.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <mqueue.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -32,13 +35,17 @@
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/sendfile.h>
+#include <sys/shm.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
+#include <sys/times.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
@@ -46,6 +53,7 @@
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#include <utime.h>
 
 #include "support/must.h"
 
@@ -56,6 +64,7 @@
 
 static char *mem; /* all that the calls are given */
 static size_t used;
+static bool reads; /* what went out comes in again */
 static const char *dir;
 static int file; /* of 1 MiB of known bytes */
 
@@ -107,11 +116,18 @@ text(const char *fmt, ...)
 	return copy(s, strlen(s) + 1);
 }
 
-/* From here on all of it is out. */
+/* So often a page has to be left unchanged until it is taken for one that is only read. */
+#define TURNS 17
+
+/* From here on all of it is out, or has only been read. */
 static void
 out(void)
 {
-	MUST(madvise(mem, MEM, MADV_PAGEOUT) == 0);
+	for (int i = 0; i < (reads ? TURNS : 1); i++) {
+		MUST(madvise(mem, MEM, MADV_PAGEOUT) == 0);
+		for (size_t at = 0; reads && at < used; at += PAGE)
+			(void)*(volatile char *)(mem + at);
+	}
 }
 
 static const char *name;
@@ -224,7 +240,7 @@ t_stdio(void)
 {
 	char *p = take(SIZE), *path = text("%s/stdio", dir), *line = NULL;
 	char *mode = text("w+");
-	size_t room = 0;
+	size_t room = 45000;
 	FILE *f;
 
 	fill(p, SIZE, 5);
@@ -1158,6 +1174,267 @@ t_ipc(void)
 	semctl(s, 0, IPC_RMID);
 }
 
+#define TOLD(call)                                                             \
+	do {                                                                   \
+		out();                                                         \
+		say((call), NULL, 0);                                          \
+	} while (0)
+
+/* What only tells, or is only told. */
+static void
+t_answers(void)
+{
+	struct timespec *ts = take(sizeof(*ts));
+	struct timeval *tv = take(sizeof(*tv));
+	struct itimerval *iv = take(sizeof(*iv));
+	struct itimerspec *is = take(sizeof(*is));
+	struct sysinfo *si = take(sizeof(*si));
+	struct sched_param *sp = take(sizeof(*sp));
+	struct statvfs *vfs = take(sizeof(*vfs));
+	struct msqid_ds *mq = take(sizeof(*mq));
+	struct shmid_ds *shm = take(sizeof(*shm));
+	struct sembuf *op = take(sizeof(*op));
+	struct rlimit *rl = take(sizeof(*rl));
+	struct utimbuf *ut = take(sizeof(*ut));
+	uid_t *id = take(3 * sizeof(*id));
+	sigset_t *set = take(sizeof(*set));
+	unsigned char *vec = take(MEM / PAGE);
+	cpu_set_t *cpus = take(sizeof(*cpus));
+	char *path = text("%s/answers", dir), *key = text("user.k"),
+	     *value = text("value"), *list = take(3000),
+	     *node = text("%s/node", dir);
+	int fd = open(path, O_CREAT | O_RDWR, 0600), q, s, m, timer;
+	timer_t id_of;
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+
+	MUST(fd >= 0 && (q = msgget(IPC_PRIVATE, 0600)) >= 0 &&
+	     (s = semget(IPC_PRIVATE, 1, 0600)) >= 0 &&
+	     (m = shmget(IPC_PRIVATE, PAGE, 0600)) >= 0 &&
+	     (timer = timerfd_create(CLOCK_MONOTONIC, 0)) >= 0 &&
+	     timer_create(CLOCK_MONOTONIC, &none, &id_of) == 0);
+	TOLD(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, ts));
+	TOLD(clock_getres(CLOCK_THREAD_CPUTIME_ID, ts));
+	TOLD(gettimeofday(tv, NULL));
+	TOLD(getitimer(ITIMER_PROF, iv));
+	TOLD(timerfd_gettime(timer, is));
+	TOLD(timer_gettime(id_of, is));
+	TOLD(sysinfo(si));
+	TOLD(getresuid(id, id + 1, id + 2));
+	TOLD(getresgid(id, id + 1, id + 2));
+	TOLD(sched_getparam(0, sp));
+	TOLD(sched_setparam(0, sp));
+	TOLD(sched_setscheduler(0, SCHED_OTHER, sp));
+	TOLD(sched_rr_get_interval(0, ts));
+	MUST(sched_getaffinity(0, sizeof(*cpus), cpus) == 0);
+	TOLD(sched_setaffinity(0, sizeof(*cpus), cpus));
+	TOLD(sigpending(set));
+	TOLD(mincore(mem, MEM, vec));
+	TOLD(close(memfd_create(value, 0)));
+	TOLD(getdents64(open(dir, O_RDONLY | O_DIRECTORY), list, 3000) > 0);
+	*op = (struct sembuf){0, 1, 0};
+	*ts = (struct timespec){5, 0};
+	TOLD(semtimedop(s, op, 1, ts));
+	TOLD(msgctl(q, IPC_STAT, mq));
+	TOLD(shmctl(m, IPC_STAT, shm));
+	TOLD(prlimit(0, RLIMIT_CORE, NULL, rl));
+	TOLD(prlimit(0, RLIMIT_CORE, rl, NULL));
+	TOLD(statvfs(path, vfs));
+	*ut = (struct utimbuf){1000, 1000};
+	TOLD(utime(path, ut));
+	TOLD(mknod(node, S_IFREG | 0600, 0));
+	TOLD(unlink(node));
+	TOLD(setxattr(path, key, value, 5, 0));
+	TOLD(lsetxattr(path, key, value, 5, 0));
+	TOLD(fsetxattr(fd, key, value, 5, 0));
+	TOLD(lgetxattr(path, key, list, 3000));
+	TOLD(fgetxattr(fd, key, list, 3000));
+	TOLD(listxattr(path, list, 3000));
+	TOLD(llistxattr(path, list, 3000));
+	TOLD(flistxattr(fd, list, 3000));
+	TOLD(removexattr(path, key));
+	TOLD(lremovexattr(path, key));
+	TOLD(fremovexattr(fd, key));
+	TOLD(unlink(path));
+	close(fd);
+	close(timer);
+	timer_delete(id_of);
+	msgctl(q, IPC_RMID, NULL);
+	semctl(s, 0, IPC_RMID);
+	shmctl(m, IPC_RMID, NULL);
+}
+
+static void
+nothing(int sig)
+{
+	(void)sig;
+}
+
+/* What is told once, or done by then. */
+static void
+t_once(void)
+{
+	struct timespec *ts = take(2 * sizeof(*ts));
+	struct timeval *tv = take(sizeof(*tv));
+	struct itimerspec *is = take(2 * sizeof(*is));
+	struct itimerval often = {{0, 50000}, {0, 50000}}, never = {0};
+	sigset_t *set = take(sizeof(*set));
+	siginfo_t *info = take(sizeof(*info));
+	eventfd_t *value = take(sizeof(*value));
+	loff_t *off = take(sizeof(*off));
+	char *p = take(SIZE);
+	unsigned *prio = take(sizeof(*prio));
+	struct mq_attr attr = {.mq_maxmsg = 2, .mq_msgsize = 5000};
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	char queue[64];
+	int fd = eventfd(5, 0), to[2];
+	timer_t id;
+	mqd_t mq;
+
+	snprintf(queue, sizeof(queue), "/uswap-test-%d", getpid());
+	mq = mq_open(queue, O_CREAT | O_RDWR, 0600, &attr);
+	MUST(mq != (mqd_t)-1 && pipe(to) == 0 &&
+	     timer_create(CLOCK_MONOTONIC, &none, &id) == 0);
+	mq_unlink(queue);
+	TOLD(eventfd_read(fd, value));
+	say((long)*value, NULL, 0);
+
+	sigemptyset(set);
+	sigaddset(set, SIGUSR1);
+	MUST(sigprocmask(SIG_BLOCK, set, NULL) == 0);
+	kill(getpid(), SIGUSR1);
+	TOLD(sigwaitinfo(set, info));
+	say(info->si_signo, NULL, 0);
+	kill(getpid(), SIGUSR1);
+	*ts = (struct timespec){5, 0};
+	TOLD(sigtimedwait(set, info, ts));
+	kill(getpid(), SIGUSR1);
+	TOLD(sigwait(set, (int *)value));
+	say(*(int *)value, NULL, 0);
+
+	signal(SIGALRM, nothing);
+	ts[0] = (struct timespec){100, 0};
+	setitimer(ITIMER_REAL, &often, NULL);
+	TOLD(nanosleep(ts, ts + 1));
+	say(ts[1].tv_sec, NULL, 0);
+	TOLD(clock_nanosleep(CLOCK_MONOTONIC, 0, ts, ts + 1));
+	say(ts[1].tv_sec, NULL, 0);
+	setitimer(ITIMER_REAL, &never, NULL);
+	*tv = (struct timeval){0, 20000};
+	TOLD(select(0, NULL, NULL, NULL, tv));
+	say(tv->tv_usec, NULL, 0);
+
+	*is = (struct itimerspec){.it_value = {1000, 0}};
+	TOLD(timer_settime(id, 0, is, is + 1));
+	say(is[1].it_value.tv_sec, NULL, 0);
+	TOLD(timer_settime(id, 0, is, is + 1));
+	say(is[1].it_value.tv_sec, NULL, 0);
+
+	*off = 5000;
+	TOLD(splice(file, off, to[1], NULL, 3000, 0));
+	say(*off, NULL, 0);
+	MUST(read(to[0], p, 3000) == 3000);
+	say(0, p, 3000);
+
+	fill(p, 5000, 13);
+	TOLD(mq_send(mq, p, 5000, 3));
+	TOLD(mq_receive(mq, p, 5000, prio));
+	say(*prio, p, 5000);
+	*ts = (struct timespec){5, 0};
+	TOLD(mq_timedsend(mq, p, 6, 4, ts));
+	out();
+	say(mq_timedreceive(mq, p, 5000, prio, ts), p, 6);
+	mq_close(mq);
+	timer_delete(id);
+	close(fd);
+	close(to[0]);
+	close(to[1]);
+}
+
+/* Half a second, and not two halves, as if it were made again. */
+#define PATIENT(call)                                                          \
+	do {                                                                   \
+		struct timespec a_, b_;                                        \
+                                                                               \
+		out();                                                         \
+		clock_gettime(CLOCK_MONOTONIC, &a_);                           \
+		say((call), NULL, 0);                                          \
+		clock_gettime(CLOCK_MONOTONIC, &b_);                           \
+		say((b_.tv_sec - a_.tv_sec) * 1000 +                           \
+			    (b_.tv_nsec - a_.tv_nsec) / 1000000 <              \
+			900,                                                   \
+		    NULL, 0);                                                  \
+	} while (0)
+
+/* Calls that write to what they have read when their time is over. */
+static void
+t_patience(void)
+{
+	struct pollfd *p = take(100 * sizeof(*p));
+	fd_set *r = take(sizeof(*r));
+	struct timespec *ts = take(sizeof(*ts));
+	struct timeval *tv = take(sizeof(*tv));
+	struct tms *t = take(sizeof(*t));
+	int fd[2];
+
+	MUST(pipe(fd) == 0);
+	for (int i = 0; i < 100; i++)
+		p[i] = (struct pollfd){fd[0], POLLIN, 7};
+	FD_ZERO(r);
+	FD_SET(fd[0], r);
+	*ts = (struct timespec){0, 500000000};
+	*tv = (struct timeval){0, 500000};
+	PATIENT(poll(p, 10, 500));
+	say(p[9].revents, NULL, 0);
+	p[9].revents = p[99].revents = 7;
+	PATIENT(ppoll(p, 100, ts, NULL));
+	say(p[99].revents, NULL, 0);
+	PATIENT(pselect(fd[0] + 1, r, NULL, NULL, ts, NULL));
+	say(FD_ISSET(fd[0], r), NULL, 0);
+	FD_SET(fd[0], r);
+	PATIENT(select(fd[0] + 1, r, NULL, NULL, tv));
+	say(FD_ISSET(fd[0], r), NULL, 0);
+	t->tms_utime = t->tms_stime = -1;
+	out();
+	say(times(t) > 0, NULL, 0);
+	say(t->tms_utime >= 0 && t->tms_stime >= 0, NULL, 0);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* A stream has no room for all of the messages: one is cut, and that is said. */
+static void
+t_cut(void)
+{
+	int other, n = 0, fd = pair(SOCK_STREAM, &other), room = 45000;
+	struct mmsghdr *m = take(8 * sizeof(*m));
+	struct iovec *v = take(8 * sizeof(*v));
+	char *p = take(SIZE);
+	size_t got = 0;
+	ssize_t r;
+	uint64_t h = 0;
+
+	for (size_t i = 0; i < 8; i++) {
+		v[i] = (struct iovec){p + i * 1000, SIZE - i * 1000};
+		memset(&m[i], 0, sizeof(m[i]));
+		m[i].msg_hdr.msg_iov = &v[i];
+		m[i].msg_hdr.msg_iovlen = 1;
+	}
+	MUST(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)) == 0);
+	fill(p, SIZE, 14);
+	out();
+	n = sendmmsg(fd, m, 8, MSG_DONTWAIT);
+	say(n, NULL, 0);
+	for (int i = 0; i < n; i++)
+		say(m[i].msg_len, NULL, 0);
+	close(fd);
+	while ((r = read(other, far, SIZE)) > 0) {
+		got += (size_t)r;
+		h = h * 31 + sum(far, (size_t)r);
+	}
+	say((long)got, &h, sizeof(h));
+	close(other);
+}
+
 /* ---- other processes ----------------------------------------------------- */
 
 static void
@@ -1327,6 +1604,10 @@ static const struct {
     {"masks", t_masks},
     {"numbers", t_numbers},
     {"ipc", t_ipc},
+    {"answers", t_answers},
+    {"once", t_once},
+    {"patience", t_patience},
+    {"cut", t_cut},
     {"spawn", t_spawn},
     {"within", t_within},
     {"outside", t_outside},
@@ -1339,6 +1620,7 @@ main(int argc, char **argv)
 
 	MUST(argc > 1);
 	dir = argv[1];
+	reads = argc > 3;
 	start_helper();
 	file = open(dir, O_TMPFILE | O_RDWR, 0600);
 	for (size_t at = 0; at < (size_t)1 << 20; at += sizeof(far)) {
@@ -1351,7 +1633,8 @@ main(int argc, char **argv)
 	MUST(mem != MAP_FAILED && ballast != NULL);
 	memset(ballast, 1, BALLAST);
 	for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-		if (argc > 2 && strcmp(argv[2], tests[i].name) != 0)
+		if (argc > 2 && strcmp(argv[2], "all") != 0 &&
+		    strcmp(argv[2], tests[i].name) != 0)
 			continue;
 		name = tests[i].name;
 		used = 0;

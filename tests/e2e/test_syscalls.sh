@@ -8,6 +8,9 @@ mkdir "$dir/files"
 "$bin/syscalls" "$dir/files" >"$dir/native" || fail 'natively'
 swapped 16 "$bin/syscalls" "$dir/files" >"$dir/paged"
 same "$dir/native" "$dir/paged"
+swapped 16 "$bin/syscalls" "$dir/files" all read >"$dir/paged"
+same "$dir/native" "$dir/paged"
+echo "test_syscalls: $(number faults_soft) soft faults where all had been read"
 
 # Another process that reads all there is, also what the pager has for itself, does the
 # program no harm.

@@ -573,7 +573,6 @@ test_second_chance(void **state)
 	fill(0, n, 'a');
 	sim_drain(&s);
 	pg->inactive_goal = 100;
-	ghosts_aim(&pg->ghosts, 100);
 	(void)reads_hot(4000, n, hot);
 	/* If all were dropped it would be a thousand. */
 	assert_in_range(reads_hot(8000, n, hot), 0, 100);

@@ -8,6 +8,7 @@
 #include "pager/ghosts.h"
 
 static struct ghosts g;
+static uint32_t aim;
 
 /*
  * Pages 0 .. n-1 are dropped one after another; one in `one_in` is read again when
@@ -17,7 +18,7 @@ static void
 pass(uint32_t n, uint32_t one_in, uint32_t later, bool stream)
 {
 	for (pindex_t i = 0; i < n + later; i++) {
-		ghosts_leave(&g, 1);
+		ghosts_left(&g, 1, aim);
 		if (i < n)
 			ghosts_dropped(&g, 7, i, stream);
 		if (i >= later && (i - later) % one_in == 0)
@@ -30,7 +31,8 @@ static void
 begin(uint32_t distance)
 {
 	g = (struct ghosts){0};
-	ghosts_aim(&g, distance);
+	aim = distance;
+	ghosts_left(&g, 0, aim);
 	assert_true(!ghosts_worth(&g, false) && !ghosts_worth(&g, true));
 }
 
@@ -111,7 +113,8 @@ test_aim(void **state)
 	begin(400);
 	for (pindex_t i = 0; i < 400; i++)
 		ghosts_dropped(&g, 7, i, false);
-	ghosts_aim(&g, 300);
+	aim = 300;
+	ghosts_left(&g, 0, aim);
 	for (pindex_t i = 0; i < 400; i++)
 		ghosts_back(&g, 7, i);
 	assert_false(ghosts_worth(&g, false));
