@@ -14,6 +14,16 @@
 
 #include "preload/again.h"
 
+/* The time, in *copy; NULL remains that. */
+static const struct timespec *
+own_time(const struct timespec *t, struct timespec *copy)
+{
+	if (t == NULL)
+		return NULL;
+	*copy = *t;
+	return copy;
+}
+
 /* ---- poll ---------------------------------------------------------------- */
 
 #define FEW 64
@@ -72,10 +82,7 @@ ppoll(struct pollfd *p, nfds_t n, const struct timespec *t, const sigset_t *set)
 	int ret;
 
 	set = strip_bus(set, &copy);
-	if (t != NULL) {
-		left = *t;
-		t = &left;
-	}
+	t = own_time(t, &left);
 	if (!poll_begin(&d, p, n))
 		return -1;
 	ret = NEXT(ppoll)(d.mine, n, t, set);
@@ -96,20 +103,20 @@ struct selected {
 	size_t size; /* 0: not copied */
 };
 
-static fd_set *
-set_begin(struct selected *d, int i, fd_set *set)
-{
-	d->theirs[i] = set;
-	if (set == NULL || d->size == 0)
-		return set;
-	memcpy(d->mine[i], set, d->size);
-	return (fd_set *)d->mine[i];
-}
-
+/* Puts what the kernel is to be given in place of the three. */
 static void
-select_begin(struct selected *d, int n)
+select_begin(struct selected *d, int n, fd_set **r, fd_set **w, fd_set **e)
 {
+	fd_set **set[3] = {r, w, e};
+
 	d->size = n > 0 && n <= SET_MAX ? SET_BYTES(n) : 0;
+	for (int i = 0; i < 3; i++) {
+		d->theirs[i] = *set[i];
+		if (*set[i] == NULL || d->size == 0)
+			continue;
+		memcpy(d->mine[i], *set[i], d->size);
+		*set[i] = (fd_set *)d->mine[i];
+	}
 }
 
 static void
@@ -131,10 +138,7 @@ select(int n, fd_set *r, fd_set *w, fd_set *e, struct timeval *t)
 		left = *t;
 		mine = &left;
 	}
-	select_begin(&d, n);
-	r = set_begin(&d, 0, r);
-	w = set_begin(&d, 1, w);
-	e = set_begin(&d, 2, e);
+	select_begin(&d, n, &r, &w, &e);
 	ret = NEXT(select)(n, r, w, e, mine);
 	select_end(&d, ret);
 	if (t != NULL)
@@ -152,14 +156,8 @@ pselect(int n, fd_set *r, fd_set *w, fd_set *e, const struct timespec *t,
 	int ret;
 
 	set = strip_bus(set, &copy);
-	if (t != NULL) {
-		left = *t;
-		t = &left;
-	}
-	select_begin(&d, n);
-	r = set_begin(&d, 0, r);
-	w = set_begin(&d, 1, w);
-	e = set_begin(&d, 2, e);
+	t = own_time(t, &left);
+	select_begin(&d, n, &r, &w, &e);
 	ret = NEXT(pselect)(n, r, w, e, t, set);
 	select_end(&d, ret);
 	return ret;

@@ -231,34 +231,23 @@ sendfile(int to, int from, off_t *off, size_t n)
 HOOK ssize_t sendfile64(int, int, off_t *, size_t)
     __attribute__((alias("sendfile")));
 
-HOOK ssize_t
-copy_file_range(
-    int from, loff_t *a, int to, loff_t *b, size_t n, unsigned flags)
-{
-	loff_t at = a != NULL ? *a : 0, bt = b != NULL ? *b : 0;
-	ssize_t ret = NEXT(copy_file_range)(
-	    from, a != NULL ? &at : NULL, to, b != NULL ? &bt : NULL, n, flags);
-
-	if (a != NULL)
-		*a = at;
-	if (b != NULL)
-		*b = bt;
-	return ret;
-}
-
-HOOK ssize_t
-splice(int from, loff_t *a, int to, loff_t *b, size_t n, unsigned flags)
-{
-	loff_t at = a != NULL ? *a : 0, bt = b != NULL ? *b : 0;
-	ssize_t ret = NEXT(splice)(
-	    from, a != NULL ? &at : NULL, to, b != NULL ? &bt : NULL, n, flags);
-
-	if (a != NULL)
-		*a = at;
-	if (b != NULL)
-		*b = bt;
-	return ret;
-}
+/* From one file to another, at places of which either may be NULL. */
+#define PLACES(name)                                                           \
+	HOOK ssize_t name(                                                     \
+	    int from, loff_t *a, int to, loff_t *b, size_t n, unsigned flags)  \
+	{                                                                      \
+		loff_t at = a != NULL ? *a : 0, bt = b != NULL ? *b : 0;       \
+		ssize_t ret = NEXT(name)(from, a != NULL ? &at : NULL, to,     \
+		    b != NULL ? &bt : NULL, n, flags);                         \
+                                                                               \
+		if (a != NULL)                                                 \
+			*a = at;                                               \
+		if (b != NULL)                                                 \
+			*b = bt;                                               \
+		return ret;                                                    \
+	}
+PLACES(copy_file_range)
+PLACES(splice)
 
 /* The C library reads by itself here. */
 HOOK int

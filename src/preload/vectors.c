@@ -18,12 +18,21 @@
 #define VECTOR_MAX (16 * BOUNCE)
 
 static size_t
-vector_len(const struct iovec *v, int n)
+vector_bytes(const struct iovec *v, size_t n)
 {
 	size_t len = 0;
 
-	for (int i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		len += v[i].iov_len;
+	return len;
+}
+
+/* Of the block. */
+static size_t
+vector_len(const struct iovec *v, int n)
+{
+	size_t len = vector_bytes(v, n > 0 ? (size_t)n : 0);
+
 	return len < VECTOR_MAX ? len : VECTOR_MAX;
 }
 
@@ -181,16 +190,6 @@ sendmsg(int fd, const struct msghdr *m, int flags)
 	return ret;
 }
 
-static size_t
-message_len(const struct msghdr *m)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < m->msg_iovlen; i++)
-		len += m->msg_iov[i].iov_len;
-	return len;
-}
-
 /*
  * One by one, and no more after one that was not sent in full, as the kernel does: it says
  * how long each was when it has sent it.
@@ -213,7 +212,7 @@ sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 		if (r < 0)
 			break;
 		m[done++].msg_len = (unsigned)r;
-		if ((size_t)r < message_len(h))
+		if ((size_t)r < vector_bytes(h->msg_iov, h->msg_iovlen))
 			break;
 	}
 	return done > 0 ? (int)done : (int)r;
