@@ -329,19 +329,6 @@ batch_classify(struct pageout *po)
 	}
 }
 
-/*
- * Nobody touched it while it was inactive.  Of streams all pages tell, for when they leave
- * hangs on it as well.
- */
-static void
-no_chance_taken(struct pager *pg, const struct page *p)
-{
-	if (p->flags & PG_PASSED)
-		ghosts_chance(&pg->ghosts, true, false);
-	else if (p->flags & PG_SEALED)
-		ghosts_chance(&pg->ghosts, false, false);
-}
-
 /* Lock held.  Returns how many pages are gone. */
 static uint32_t
 batch_classified(struct pageout *po, bool keep)
@@ -363,7 +350,7 @@ batch_classified(struct pageout *po, bool keep)
 		if (clean)
 			p->flags |= PG_CLEAN;
 		if (!wanted && !keep)
-			no_chance_taken(pg, p);
+			pager_chance(pg, p, false);
 		if (b->fate[i] == DIRTY)
 			p->flags &= (uint8_t) ~(PG_SEALED | PG_PASSED);
 		if (wanted || b->fate[i] == DIRTY || (clean && keep)) {

@@ -202,8 +202,7 @@ fault_soft(struct handler *h, struct object *o, struct page *p, bool write)
 		r.seal &= object_seals(&pg->objects, o, next->pindex);
 	}
 	pg->ctr.faults_soft++;
-	if (p->flags & (PG_SEALED | PG_PASSED))
-		ghosts_chance(&pg->ghosts, (p->flags & PG_PASSED) != 0, true);
+	pager_chance(pg, p, true);
 	if (ahead)
 		ahead_goes_on(h, s, &r);
 	else

@@ -118,6 +118,17 @@ pager_have_memory(const struct pager *pg)
 		pg->have_memory(pg->event_arg);
 }
 
+/*
+ * An inactive page was touched, or was not.  Of streams all tell, for when they leave hangs
+ * on it as well; of the others those that could have been dropped.  Lock held.
+ */
+static inline void
+pager_chance(struct pager *pg, const struct page *p, bool taken)
+{
+	if (p->flags & (PG_SEALED | PG_PASSED))
+		ghosts_chance(&pg->ghosts, (p->flags & PG_PASSED) != 0, taken);
+}
+
 /* One read or write of up to CLUSTER_MAX pages.  Its owner's, in flight. */
 struct pgio {
 	struct blkreq req;
